@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clear_bench.errors import InputError, UsageError
 from clear_bench.indexes import Index, Precision, open_index
 from clear_bench.indexes.rows import check_width, norms
-from clear_bench.types import Embeddings, LanguagePair, Run
+from clear_bench.types import Embeddings, LanguagePair, Run, take_ascending
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class Searcher:
         is_first[columns > 0] = ~equal[rows[columns > 0], columns[columns > 0] - 1]
         tied = positions[rows, columns]
         unique, inverse = np.unique(tied, return_inverse=True)
-        ranks = pc.rank(_take(self.passage_ids, unique), sort_keys="descending").to_numpy()
+        ranks = pc.rank(take_ascending(self.passage_ids, unique), sort_keys="descending").to_numpy()
         positions[rows, columns] = tied[np.lexsort((ranks[inverse], np.cumsum(is_first)))]
 
 
@@ -220,18 +220,6 @@ def _both_sides(gaps: NDArray[np.bool_]) -> NDArray[np.bool_]:
     hits[:, :-1] = gaps
     hits[:, 1:] |= gaps
     return hits
-
-
-def _take(ids: pa.ChunkedArray, positions: NDArray[np.int64]) -> pa.Array:
-    """Gather ids at ascending positions by chunk: `ChunkedArray.take` may join all chunks first, 100 M strings."""
-    starts = np.cumsum([0, *(len(chunk) for chunk in ids.chunks)])
-    cuts = np.searchsorted(positions, starts)
-    parts = [
-        chunk.take(pa.array(positions[first:last] - start))
-        for chunk, start, first, last in zip(ids.chunks, starts[:-1], cuts[:-1], cuts[1:], strict=True)
-        if last > first
-    ]
-    return pa.concat_arrays(parts)
 
 
 def _slices(count: int, size: int) -> list[slice]:

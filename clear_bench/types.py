@@ -288,6 +288,24 @@ def make_texts(language: str, ids: pa.ChunkedArray, text: pa.ChunkedArray) -> Te
     return Texts(language, ids, text, _digest(ids, text), _digest(text))
 
 
+def take_ascending(column: pa.ChunkedArray, positions: NDArray[np.int64]) -> pa.Array:
+    """Gather a column's values at ascending positions, chunk by chunk.
+
+    `ChunkedArray.take` may join all chunks first, which is 100 M strings.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    starts = np.cumsum([0, *(len(chunk) for chunk in column.chunks)])
+    cuts = np.searchsorted(positions, starts)
+    parts = [
+        chunk.take(pa.array(positions[first:last] - start))
+        for chunk, start, first, last in zip(column.chunks, starts[:-1], cuts[:-1], cuts[1:], strict=True)
+        if last > first
+    ]
+    return pa.concat_arrays(parts) if parts else pa.array([], column.type)
+
+
 def make_qrels(query_ids: Sequence[str], passage_ids: Sequence[str], grades: Sequence[int]) -> Qrels:
     """Build `Qrels` sorted by query id and passage id, with their digest; the three columns have equal length."""
     import hashlib

@@ -15,7 +15,7 @@ from clear_bench.api.plan import Plan
 from clear_bench.api.retrieval import Ready, Search
 from clear_bench.rerank import without_own_ids
 from clear_bench.score import score, score_translations
-from clear_bench.types import Judgements, LanguagePair, Run
+from clear_bench.types import Judgements, LanguagePair, Run, take_ascending
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,12 +63,12 @@ def score_table(plan: Plan, cell: Cell) -> pa.Table:
     """Lay out a cell's scores as rows of scores.parquet."""
     pair, rows = cell.pair, pa.array(cell.judgements.query_rows)
     count = len(rows)
-    clusters = plan.collection.clusters[pair.query]
+    clusters = pa.array(plan.collection.clusters[pair.query], pa.string())
     columns = {
         "query_language": pa.repeat(pair.query, count),
         "passage_language": pa.repeat(pair.passage, count),
         "query_id": plan.collection.queries[pair.query].ids.take(rows),
-        "cluster_id": pa.array([clusters[row] for row in cell.judgements.query_rows], pa.string()),
+        "cluster_id": clusters.take(rows),
     }
     # A query that a metric does not count is missing there, never NaN.
     values = {name: pa.array(cell.values[i], from_pandas=True) for i, name in enumerate(plan.metrics)}
@@ -76,18 +76,33 @@ def score_table(plan: Plan, cell: Cell) -> pa.Table:
 
 
 def run_table(plan: Plan, cell: Cell) -> pa.Table:
-    """Lay out a cell's hits, to the run depth, as rows of run.parquet."""
+    """Lay out a cell's hits, to the run depth, as rows of run.parquet; names stand there once, and are pointed to."""
     run, pair = cell.run, cell.pair
     positions = run.positions[:, : plan.run_depth]
     hit = positions >= 0
     rows, ranks = np.nonzero(hit)
+    passages, found = _distinct(positions[hit], len(plan.collection.passage_ids(pair.passage)))
+    one = np.zeros(len(rows), dtype=np.int32)
     return pa.table(
         {
-            "query_language": pa.repeat(pair.query, len(rows)),
-            "passage_language": pa.repeat(pair.passage, len(rows)),
-            "query_id": plan.collection.queries[pair.query].ids.take(pa.array(run.query_rows[rows])),
+            "query_language": _named(one, pa.array([pair.query])),
+            "passage_language": _named(one, pa.array([pair.passage])),
+            "query_id": _named(rows, plan.collection.queries[pair.query].ids.take(pa.array(run.query_rows))),
             "rank": pa.array(ranks + 1, pa.int32()),
-            "passage_id": plan.collection.passage_ids(pair.passage).take(pa.array(positions[hit])),
+            "passage_id": _named(found, take_ascending(plan.collection.passage_ids(pair.passage), passages)),
             "similarity": pa.array(run.similarities[:, : plan.run_depth][hit], pa.float32()),
         }
     )
+
+
+def _distinct(positions: NDArray[np.int64], passages: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give ascending positions that hold all of these, and where each stands in them; a small corpus is given whole."""
+    if passages <= len(positions):
+        return np.arange(passages), positions
+    found = np.unique(positions, return_inverse=True)
+    return found[0], found[1]
+
+
+def _named(codes: NDArray[np.integer], names: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
+    whole = names.combine_chunks() if isinstance(names, pa.ChunkedArray) else names
+    return pa.DictionaryArray.from_arrays(codes.astype(np.int32), whole.cast(pa.string()))

@@ -16,6 +16,8 @@ Hits = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 SMALL = 1024
 """Up to this many rows, one product in float64 and one sort beat every index. A power of two."""
+_SORTED = 384
+"""Up to this many, sorting all of them takes less time than finding the best and sorting those."""
 _QUERIES = 4096
 _ROUNDING = {"fp64": 0.0, "fp32": 0.0, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
 
@@ -143,7 +145,10 @@ def _top(products: NDArray[np.float64], similarities: NDArray[np.float32], posit
     bits &= -SMALL
     bits |= np.arange(products.shape[1])
     rest = products.shape[1] - similarities.shape[1]
-    products.partition(rest, axis=1)
-    best = np.sort(products[:, rest:], axis=1)
+    if products.shape[1] > _SORTED:
+        products.partition(rest, axis=1)
+        products = products[:, rest:]
+    products.sort(axis=1)
+    best = products[:, -similarities.shape[1] :]
     similarities[:] = best[:, ::-1]
     np.bitwise_and(best.view(np.int64)[:, ::-1], SMALL - 1, out=positions)

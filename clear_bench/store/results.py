@@ -55,7 +55,7 @@ class RunWriter:
             self._writer.close()
 
     def _flush(self) -> None:
-        table = pa.concat_tables(self._waiting)
+        table = pa.concat_tables(self._waiting).unify_dictionaries()
         if self._writer is None:
             self._writer = pq.ParquetWriter(
                 self.path,
