@@ -86,6 +86,8 @@ def test_set_overrides_one_value_and_keeps_its_type(tmp_path: Path) -> None:
         ("seed=3", "section.key=value"),
         ("training.seed", "section.key=value"),
         ("training.seed=x", "should be of type int"),
+        ("model.dropout=1", "model.dropout is 1.0"),
+        ("model.dropout=-0.1", "model.dropout is -0.1"),
     ],
 )
 def test_a_wrong_override_is_refused(override: str, message: str, tmp_path: Path) -> None:

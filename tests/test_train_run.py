@@ -205,6 +205,17 @@ def test_preserving_english_keeps_its_vectors_near_those_of_the_base(
     assert tokens[1] > tokens[0]
 
 
+def test_without_dropout_the_model_in_training_starts_as_the_base(base: Path, collection: Path, tmp_path: Path) -> None:
+    settings = ["training.steps=1", "training.log_every=1", "loss.preserve_english=20.0"]
+    first = {}
+    for share in (0, 0.1):
+        out = train(smoke(base, collection, *settings, f"model.dropout={share}"), tmp_path / str(share))
+        first[share] = next(line["loss_preserve"] for line in journal(out) if "loss_preserve" in line)
+        assert json.loads((out / "config.json").read_text())["hidden_dropout_prob"] == 0.1
+    assert first[0] == pytest.approx(0, abs=1e-4)
+    assert first[0.1] > 0.01
+
+
 def test_frozen_embeddings_stay_as_they_are(base: Path, collection: Path, tmp_path: Path) -> None:
     out = train(smoke(base, collection, "training.steps=3", "model.freeze_embeddings=true"), tmp_path / "out")
     before, after = weights(base), weights(out)

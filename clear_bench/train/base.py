@@ -34,6 +34,8 @@ def load_base(part: ModelPart, checkpoint: Checkpoint, device: str) -> SentenceT
         pooler.requires_grad_(False)
     if part.freeze_embeddings:
         freeze_embeddings(model)
+    if part.dropout is not None:
+        set_dropout(model, part.dropout)
     if part.gradient_checkpointing:
         model[0].auto_model.gradient_checkpointing_enable({"use_reentrant": False})
     if part.lora_rank:
@@ -54,6 +56,16 @@ def freeze_embeddings(model: SentenceTransformer) -> None:
     embeddings = getattr(model[0].auto_model, "embeddings", None) or model[0].auto_model.get_input_embeddings()
     for parameter in embeddings.parameters():
         parameter.requires_grad_(False)
+
+
+def set_dropout(model: SentenceTransformer, share: float) -> None:
+    """Zero this share of activations while training, in every layer; the saved configuration keeps the model's own."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
+        for name in ("dropout", "attention_dropout", "hidden_dropout"):  # where an architecture keeps a bare number
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, share)
 
 
 def add_adapters(model: SentenceTransformer, part: ModelPart) -> None:

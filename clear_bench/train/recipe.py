@@ -137,6 +137,9 @@ def _checked(recipe: Recipe) -> Recipe:
             f"mine.margin is {recipe.mine.margin} and mine.skip {recipe.mine.skip}: give a share below 1, and 0 or more"
         )
         raise UsageError(msg)
+    if recipe.model.dropout is not None and not 0 <= recipe.model.dropout < 1:
+        msg = f"model.dropout is {recipe.model.dropout}, but a share of activations is at least 0 and below 1"
+        raise UsageError(msg)
     if recipe.loss.preserve_english < 0:
         msg = f"loss.preserve_english is {recipe.loss.preserve_english}, but a weight is 0 or more"
         raise UsageError(msg)
