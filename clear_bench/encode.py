@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_bench.codes import CODINGS
 from clear_bench.errors import CheckpointError, UsageError
 from clear_bench.models.rows import Advance, EncodedRows
 from clear_bench.store.embeddings import EmbeddingKey, EmbeddingStore, Shards, StoreDtype
@@ -46,6 +47,8 @@ class Encoding:
     """Texts that were longer than the model reads."""
     fresh: int
     """Texts encoded by this call; the others were there."""
+    cosines: tuple[float, float] | None = None
+    """Mean and least cosine of the vectors with what they were, where the store keeps int8 or binary ones."""
 
     @property
     def truncated_share(self) -> float | None:
@@ -91,7 +94,8 @@ def encode(
             _fill(shards, lambda parts: ((rows, _cut(full, rows, texts, checkpoint)) for rows in parts))
         shards.read()
     embeddings = Embeddings(shards.blocks())
-    return Encoding(embeddings, len(texts), shards.total("tokens"), shards.total("truncated"), fresh)
+    tokens, truncated = shards.total("tokens"), shards.total("truncated")
+    return Encoding(embeddings, len(texts), tokens, truncated, fresh, shards.cosines)
 
 
 def pending(
@@ -117,7 +121,9 @@ def _open(
     store_dtype: StoreDtype,
     truncate_dim: int | None = None,
 ) -> Shards:
-    key = EmbeddingKey(checkpoint.cache_digest, texts.text_digest, side, prompt, store_dtype, truncate_dim)
+    # Queries are few, and stay as they are where passages are coded.
+    dtype = "float32" if side == "query" and store_dtype in CODINGS else store_dtype
+    key = EmbeddingKey(checkpoint.cache_digest, texts.text_digest, side, prompt, dtype, truncate_dim)
     return store.open(key, len(texts), {"model": checkpoint.name, "language": texts.language})
 
 
@@ -128,7 +134,8 @@ def _fill(shards: Shards, make: Callable[[Sequence[range]], Iterable[tuple[range
         with shards.lock():
             for rows, encoded in make([shards.rows_of(shard) for shard in shards.missing()]):
                 shard = rows.start // shards.step
-                shards.write(shard, _stored(encoded.vectors, shards.key.dtype), encoded.tokens, encoded.truncated)
+                _check_range(encoded.vectors, shards.key.dtype)
+                shards.write(shard, encoded.vectors, encoded.tokens, encoded.truncated)
                 made += len(rows)
     return made
 
@@ -166,15 +173,14 @@ def _cut(full: Shards, rows: range, texts: Texts, checkpoint: Checkpoint) -> Enc
     if wanted > line.dim:
         msg = f"--truncate-dim {wanted} is more than the {line.dim} dimensions of {checkpoint.name}"
         raise UsageError(msg)
-    block = np.load(full.path(line.shard), mmap_mode="r")[:, :wanted].astype(np.float32)
+    block = full.block(line.shard)[:][:, :wanted].astype(np.float32)
     return _checked(EncodedRows(block, line.tokens, line.truncated), texts, rows, checkpoint, wanted)
 
 
-def _stored(vectors: NDArray[np.float32], dtype: StoreDtype) -> NDArray[Any]:  # Any: float32 or float16
+def _check_range(vectors: NDArray[np.float32], dtype: StoreDtype) -> None:
     if dtype == "float16" and np.abs(vectors).max(initial=0) > np.finfo(np.float16).max:
         msg = "these vectors have values above 65,504, which float16 cannot hold; use --store-dtype float32"
         raise UsageError(msg)
-    return vectors.astype(dtype, copy=False)
 
 
 @contextmanager

@@ -6,14 +6,29 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from numpy.typing import NDArray
 
 from clear_bench import indexes
+from clear_bench.codes import CodedRows, Coding, code, row_bytes
 from clear_bench.errors import EnvironmentFault, InputError, MissingExtraError, UsageError
-from clear_bench.indexes import INDEXES, Index, faiss_index, open_index, rows, torch_index
+from clear_bench.indexes import (
+    INDEXES,
+    QUANTISED,
+    Index,
+    check_backend,
+    faiss_index,
+    open_index,
+    oversampling,
+    quantised,
+    rows,
+    torch_index,
+)
 from clear_bench.indexes.rows import rounding_error
+from clear_bench.search import Searcher, recall_against_exact
+from clear_bench.types import Embeddings, LanguagePair
 
 CPU = torch.device("cpu")
 
@@ -413,3 +428,179 @@ def test_missing_package_names_the_pip_command(spec: str, monkeypatch: pytest.Mo
     monkeypatch.delitem(sys.modules, f"clear_bench.indexes.{spec}_index")
     with pytest.raises(MissingExtraError, match=rf"'{spec}', which is not installed: pip install 'clear-bench\[cpu\]'"):
         open_index(spec, 12, "cpu")
+
+
+@pytest.fixture(params=sorted(QUANTISED))
+def coding(request: pytest.FixtureRequest) -> Coding:
+    return request.param  # type: ignore[no-any-return]
+
+
+def like_a_model(count: int, seed: int = 0, dimensions: int = 24) -> NDArray[np.float32]:
+    """Make unit vectors with much in common, as models do: a mean cosine of 0.8."""
+    drawn = np.random.default_rng(seed).standard_normal((count, dimensions)) / 2 + np.r_[5, -2, np.ones(dimensions - 2)]
+    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+
+
+def scanned(
+    passages: NDArray[np.float32], queries: NDArray[np.float32], coding: Coding, times: int, k: int
+) -> list[set[int]]:
+    """Search as the index should, with all in memory: code what does not lie along the mean, scan, rescore."""
+    mean = passages.mean(axis=0, dtype=np.float64)
+    across = np.eye(passages.shape[1]) - np.outer(mean, mean) / (mean @ mean)
+    rest = passages @ across
+    if coding == "int8":
+        steps = np.abs(rest).max(axis=1, keepdims=True) / 127
+        read = np.rint(rest / steps) * steps
+    else:
+        sizes = (rest**2).sum(axis=1, keepdims=True) / np.abs(rest).sum(axis=1, keepdims=True)
+        read = np.where(rest >= 0, sizes, -sizes)
+    read = passages - rest + read @ across
+    candidates = np.argsort(-(queries.astype(np.float64) @ read.T), axis=1)[:, : times * k]
+    true = queries.astype(np.float64) @ passages.T.astype(np.float64)
+    return [set(found[np.argsort(-row[found])[:k]].tolist()) for found, row in zip(candidates, true, strict=True)]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_index_of_codes_finds_what_a_plain_scan_of_the_codes_finds(coding: Coding, times: int) -> None:
+    passages, queries = like_a_model(3000), like_a_model(40, seed=1)
+    index = open_index(f"{coding}:{times}", 24, "cpu")
+    for part in np.split(passages, [1, 1024, 2500]):
+        index.add(part)
+    similarities, positions = index.search(queries, 20)
+    assert [set(row) for row in positions.tolist()] == scanned(passages, queries, coding, times, 20)
+    true = (queries.astype(np.float64) @ passages.T.astype(np.float64)).astype(np.float32)
+    # The stored rows give the similarity, whatever the codes said.
+    np.testing.assert_allclose(similarities, np.take_along_axis(true, positions, axis=1), rtol=1e-7)
+    assert (np.diff(similarities, axis=1) <= 0).all()
+    assert (index.name, index.is_exact, index.is_coarse) == (f"{coding}:{times}", False, False)
+
+
+@pytest.mark.parametrize("count", [1, 2, 200, 1024, 1025, 2000])
+@pytest.mark.parametrize("k", [1, 10, 5000])
+def test_index_of_codes_is_exact_where_its_candidates_are_all_passages(coding: Coding, count: int, k: int) -> None:
+    passages, queries = vectors(count), vectors(20, seed=1)  # of any length: the rows of a dot-product model
+    index = open_index(f"{coding}:{-(-count // k)}", 12, "cpu")
+    index.add(passages)
+    similarities, positions = index.search(queries, k)
+    true = (queries.astype(np.float64) @ passages.T.astype(np.float64)).astype(np.float32)
+    np.testing.assert_array_equal(similarities, -np.sort(-true, axis=1)[:, : positions.shape[1]])
+    assert positions.shape == (20, min(k, count))
+    np.testing.assert_array_equal(similarities, np.take_along_axis(true, positions, axis=1))
+
+
+def test_run_of_an_index_of_codes_is_that_of_exact_search_where_it_looks_at_all(coding: Coding) -> None:
+    # Every passage three times, so that the ids decide a lot.
+    passages = np.repeat(like_a_model(500), 3, axis=0)[np.random.default_rng(2).permutation(1500)]
+    ids, queries = pa.chunked_array([[f"d{i:04d}" for i in range(1500)]]), Embeddings((like_a_model(30, seed=1),))
+    pair, asked = LanguagePair("deu-Latn", "eng-Latn"), np.arange(30)
+    runs = [
+        Searcher([Embeddings((passages,))], ids, spec, "cpu").search(queries, asked, pair, 50)
+        for spec in (f"{coding}:1500", "faiss")
+    ]
+    np.testing.assert_array_equal(runs[0].positions, runs[1].positions)
+    np.testing.assert_allclose(runs[0].similarities, runs[1].similarities, rtol=1e-6)
+    assert runs[0].ties == runs[1].ties
+
+
+def test_recall_of_an_index_of_codes_grows_with_its_oversampling(coding: Coding) -> None:
+    corpus, queries = Embeddings((like_a_model(4000),)), Embeddings((like_a_model(60, seed=1),))
+    ids = pa.chunked_array([[f"d{i}" for i in range(4000)]])
+    recalls = [
+        recall_against_exact(Searcher([corpus], ids, f"{coding}:{times}", "cpu"), queries, np.arange(60), 10).recall
+        for times in (1, 4, 64)
+    ]
+    assert recalls == sorted(recalls)
+    assert recalls[0] > {"int8": 0.99, "binary": 0.3}[coding]
+    assert recalls[2] > 0.99
+
+
+def test_index_of_codes_holds_codes_and_leaves_the_rows_in_their_file(coding: Coding, tmp_path: Path) -> None:
+    stored = like_a_model(2500).astype(np.float16)
+    np.save(tmp_path / "half.npy", stored)
+    mapped = np.load(tmp_path / "half.npy", mmap_mode="r")
+    index = open_index(coding, 24, "cpu")
+    assert isinstance(index, quantised.Quantised)
+    index.add(mapped)
+    similarities, positions = index.search(like_a_model(9, seed=1), 10)
+    [rows_kept], [codes] = index._rows._parts, index._candidates._rows._parts  # type: ignore[attr-defined]
+    assert np.shares_memory(rows_kept, mapped)
+    assert isinstance(codes, CodedRows)
+    assert codes.along is not None
+    assert codes.raw.nbytes + codes.along.nbytes == 2500 * (row_bytes(coding, 24) + 4)
+    whole = open_index(coding, 24, "cpu")
+    whole.add(stored.astype(np.float32))
+    for found, expected in zip((similarities, positions), whole.search(like_a_model(9, seed=1), 10), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_index_of_codes_takes_rows_after_a_search_and_many_queries_in_turns(
+    coding: Coding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passages, queries = vectors(2500), vectors(50, seed=1)
+    whole = open_index(f"{coding}:2500", 12, "cpu")
+    whole.add(passages)
+    expected = whole.search(queries, 7)
+    monkeypatch.setattr(quantised, "_CELLS", 20_000)
+    monkeypatch.setattr(quantised, "_RESCORED", 17)
+    index = open_index(f"{coding}:2500", 12, "cpu")
+    for part in np.split(passages, [300, 1100]):  # small, large, larger
+        index.add(part)
+        index.search(queries[:2], 3)
+    for found, right in zip(index.search(queries, 7), expected, strict=True):
+        np.testing.assert_array_equal(found, right)
+    assert index.search(queries[:0], 7)[0].shape == (0, 7)
+
+
+def test_candidates_of_one_query_have_a_limit_but_never_below_the_hits_asked_for(
+    coding: Coding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantised, "_WIDEST", 30)
+    index = open_index(f"{coding}:1000", 12, "cpu")
+    index.add(vectors(2000))
+    asked: list[int] = []
+    search = index._candidates.search  # type: ignore[attr-defined]
+    monkeypatch.setattr(index._candidates, "search", lambda q, k: (asked.append(k), search(q, k))[1])  # type: ignore[attr-defined]
+    for k in (5, 100):
+        index.search(vectors(3, seed=1), k)
+    assert asked == [30, 100]
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0])
+def test_index_of_codes_refuses_an_unusable_row_by_its_position(coding: Coding, value: float) -> None:
+    passages = vectors(2000)
+    passages[1500] = value
+    index = open_index(coding, 12, "cpu")
+    index.add(passages)
+    for _ in range(2):
+        with pytest.raises(InputError, match="passage vector of row 1500"):
+            index.search(vectors(3), 2)
+
+
+def test_passages_that_are_all_equal_are_found_by_their_codes(coding: Coding) -> None:
+    index = open_index(coding, 12, "cpu")
+    index.add(np.tile(vectors(1), (3000, 1)))  # nothing is left without the mean
+    similarities, positions = index.search(vectors(3, seed=1), 5)
+    assert all(len(set(row)) == 5 for row in positions.tolist())
+    assert (np.ptp(similarities, axis=1) == 0).all()
+
+
+def test_coded_rows_are_searched_as_the_numbers_that_they_read_as(spec: str, path: str, coding: Coding) -> None:
+    raw = code(vectors(500), coding)
+    coded = CodedRows(raw, coding, 12)
+    index = open_index(spec, 12, "cpu")
+    for part in np.split(raw, [1, 200]):
+        index.add(CodedRows(part, coding, 12))  # type: ignore[arg-type]
+    assert_exact(index, coded[:], vectors(9, seed=1), 10)
+
+
+def test_oversampling_is_read_from_the_name_of_the_index() -> None:
+    assert [oversampling(spec) for spec in ("int8", "binary", "int8:9", "binary:1")] == [4, 16, 9, 1]
+    for wrong in ("int8:", "int8:0", "binary:x", "binary:-2", "int8:4.5"):
+        for refuse in (check_backend, lambda spec: open_index(spec, 12, "cpu")):
+            with pytest.raises(
+                UsageError, match=f"index '{wrong}': after the colon .* as in {wrong.partition(':')[0]}:8"
+            ):
+                refuse(wrong)
+    check_backend("binary:32")
+    with pytest.raises(UsageError, match="unknown index 'int'; did you mean 'int8'"):
+        check_backend("int")

@@ -14,12 +14,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from clear_bench.codes import Coding
+
 Precision = Literal["fp32", "fp16", "bf16"]
 
 INDEXES = {
     "faiss": "clear_bench.indexes.faiss_index:open_faiss",
     "torch": "clear_bench.indexes.torch_index:open_torch",
 }
+"""Those that search exactly under their plain name."""
+QUANTISED: dict[Coding, int] = {"int8": 4, "binary": 16}
+"""Indexes of codes -> how many times the hits asked for are candidates, unless told."""
 
 
 class Index(Protocol):
@@ -61,14 +66,20 @@ class Index(Protocol):
 def open_index(spec: str, dimensions: int, device: str | None = None, precision: Precision = "fp32") -> Index:
     """Open an empty index: `auto`, `faiss`, `torch`, or `faiss:FACTORY[:PARAMETERS]` as FAISS's factory spells it.
 
+    `int8` and `binary`, or `int8:N`, keep codes in memory and rescore N times the hits asked for from the rows.
     `auto` is FAISS where it is installed and can use the device, else torch. Without a device it is the GPUs that the
     backend sees, else the CPU. Below fp32 an exact index is coarse, and the hits of a `Run` are still those of fp32.
     """
     backend, _, detail = spec.partition(":")
+    if backend in QUANTISED:
+        from clear_bench.indexes.quantised import Quantised
+
+        candidates = open_index("auto", dimensions, device, precision)
+        return Quantised(backend, oversampling(spec), dimensions, candidates)
     if backend == "auto":
         backend = _automatic(device)
     try:
-        opened = registry.load(registry.lookup(INDEXES, backend, "index"))
+        opened = registry.load(_known(backend))
     except ModuleNotFoundError as error:
         if error.name not in {"faiss", "torch"}:
             raise
@@ -79,14 +90,30 @@ def open_index(spec: str, dimensions: int, device: str | None = None, precision:
 def check_backend(spec: str) -> None:
     """Refuse an index that is mistyped or not installed, before hours of encoding and without importing it."""
     backend = spec.partition(":")[0]
-    registry.lookup({"auto": "", **INDEXES}, backend, "index")
-    if backend != "auto" and find_spec(backend) is None:
+    if backend in QUANTISED:
+        oversampling(spec)
+    elif backend != "auto" and _known(backend) and find_spec(backend) is None:
         raise MissingExtraError(backend, "cpu")
+
+
+def oversampling(spec: str) -> int:
+    """Read how many times the hits asked for an index of codes looks at: 4 in `int8:4`."""
+    coding, colon, times = spec.partition(":")
+    if not colon:
+        return QUANTISED[cast("Coding", coding)]
+    if not times.isdecimal() or not int(times):
+        raise bad_spec(spec, f"after the colon stands how many candidates are rescored for each hit, as in {coding}:8")
+    return int(times)
 
 
 def bad_spec(spec: str, reason: str) -> UsageError:
     """Word the refusal of an index that cannot be opened."""
-    return UsageError(f"index {spec!r}: {reason}; try 'faiss', 'torch', 'faiss:IVF1024,Flat' or 'faiss:HNSW32'")
+    known = "'faiss', 'torch', 'int8', 'binary:16', 'faiss:IVF1024,Flat' or 'faiss:HNSW32'"
+    return UsageError(f"index {spec!r}: {reason}; try {known}")
+
+
+def _known(backend: str) -> str:
+    return registry.lookup({"auto": "", **INDEXES, **dict.fromkeys(QUANTISED, "")}, backend, "index")
 
 
 def _automatic(device: str | None) -> str:

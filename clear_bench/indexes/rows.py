@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clear_bench.errors import InputError
+from clear_bench.types import Embeddings
 
 Arithmetic = Literal["fp64", "fp32", "tf32", "fp16", "bf16"]
 Hits = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -38,9 +39,15 @@ class Rows:
     def add(self, vectors: NDArray[Any]) -> None:
         """Append a block of rows."""
         check_width(vectors, self.dimensions, "passage")
-        exact = vectors.dtype in (np.float32, np.float16)
-        self._parts.append(np.asarray(vectors) if exact else np.asarray(vectors, dtype=np.float32))
+        if isinstance(vectors, np.ndarray):  # coded rows stay coded, and are read as they are needed
+            exact = vectors.dtype in (np.float32, np.float16)
+            vectors = np.asarray(vectors) if exact else np.asarray(vectors, dtype=np.float32)
+        self._parts.append(vectors)
         self._small = None
+
+    def take(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Gather rows as float32."""
+        return Embeddings(tuple(self._parts)).take(positions)
 
     def blocks(self, size: int) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield (first position, rows as they are stored): the cuts depend on the stored parts and `size` alone."""

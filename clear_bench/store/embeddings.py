@@ -2,7 +2,7 @@
 
 CACHE/embeddings/<vectors>/<texts>-<prompt>-<dtype>/
     key.json          whose vectors these are, in full
-    000000.npy ...    [rows, dimensions], in the order of the texts
+    000000.npy ...    [rows, dimensions], in the order of the texts; bytes where they are coded: see `codes`
     manifest.jsonl    one line per finished shard, written after it
 """
 
@@ -16,11 +16,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_bench.codes import CODINGS, CodedRows, code, cosines, row_bytes
 from clear_bench.errors import EnvironmentFault
 from clear_bench.store.files import atomic_write, disk_faults, sha256_file, write_text
 from clear_bench.types import Side
@@ -32,7 +33,7 @@ FOLDER, KEY, MANIFEST, LOCK = "embeddings", "key.json", "manifest.jsonl", ".lock
 SMALL_SHARD, LARGE_SHARD, LARGE = 1024, 16384, 131_072
 """Rows of a shard, below and from `LARGE` texts: a kill loses one shard, yet 100 million rows are 6,500 files."""
 
-StoreDtype = Literal["float32", "float16"]
+StoreDtype = Literal["float32", "float16", "int8", "binary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class Shard:
     """Tokens encoded, specials included; None where the encoder does not count them."""
     truncated: int | None
     """Texts that were longer than the model reads."""
+    cosines: tuple[float, float] | None = None
+    """Mean and least cosine of the rows as they are stored with what they were, where they are coded."""
 
 
 @dataclass(slots=True)
@@ -126,7 +129,23 @@ class Shards:
 
     def blocks(self) -> tuple[NDArray[Any], ...]:  # Any: float32 or float16
         """Give the finished shards in order, memory-mapped, [n_i, d]."""
-        return tuple(np.load(self.path(shard), mmap_mode="r") for shard in sorted(self._done))
+        return tuple(self.block(shard) for shard in sorted(self._done))
+
+    def block(self, shard: int) -> NDArray[Any]:  # Any: float32 or float16
+        """Give a finished shard, memory-mapped; coded rows read as float32 wherever some of them are taken."""
+        block: NDArray[Any] = np.load(self.path(shard), mmap_mode="r")
+        if self.key.dtype in CODINGS:
+            return cast("NDArray[Any]", CodedRows(np.asarray(block), self.key.dtype, self._done[shard].dim))
+        return block
+
+    @property
+    def cosines(self) -> tuple[float, float] | None:
+        """Mean and least cosine of the finished rows with what they were, where they are coded."""
+        known = [(len(self.rows_of(line.shard)), *line.cosines) for line in self._done.values() if line.cosines]
+        if not known:
+            return None
+        rows, means, least = zip(*known, strict=True)
+        return float(np.average(means, weights=rows)), min(least)
 
     def line(self, shard: int) -> Shard:
         """Give what is known of a finished shard."""
@@ -155,15 +174,16 @@ class Shards:
     def write(self, shard: int, vectors: NDArray[Any], tokens: int | None, truncated: int | None) -> None:
         """Store one shard: the file first, then its line. Call it under `lock`."""
         path, rows = self.path(shard), self.rows_of(shard)
+        block, kept = _stored(vectors, self.key.dtype)
         with atomic_write(path) as temporary:
-            block = np.ascontiguousarray(vectors, dtype=self.key.dtype)
             with temporary.open("wb") as file:
                 # As np.save does, but for its error on a full disk, which says neither that nor where.
                 np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(block))
                 file.write(block.data)
             digest = sha256_file(temporary)
-        line = Shard(shard, (rows.start, rows.stop), digest, int(vectors.shape[1]), tokens, truncated)
-        _append(self.folder / MANIFEST, json.dumps(asdict(line)))
+        line = Shard(shard, (rows.start, rows.stop), digest, int(vectors.shape[1]), tokens, truncated, kept)
+        entry = {name: value for name, value in asdict(line).items() if name != "cosines" or value}
+        _append(self.folder / MANIFEST, json.dumps(entry))
         self._done[shard] = line
         self._checked.add(path)
 
@@ -202,8 +222,20 @@ class Shards:
         return problem
 
 
+def _stored(vectors: NDArray[Any], dtype: StoreDtype) -> tuple[NDArray[Any], tuple[float, float] | None]:
+    """Give rows as they lie in a file, and the mean and least cosine with what they were where they are coded."""
+    if dtype not in CODINGS:
+        return np.ascontiguousarray(vectors, dtype=dtype), None
+    plain = np.asarray(vectors, dtype=np.float32)
+    raw = code(plain, dtype)
+    kept = cosines(plain, CodedRows(raw, dtype, plain.shape[1]))
+    return raw, (float(kept.mean()), float(kept.min()))
+
+
 def shard_problem(path: Path, shape: tuple[int, int], dtype: str, sha256: str | None) -> str | None:
     """Say what is wrong with a shard's file: missing, cut, of another shape, or (with a digest) changed."""
+    if dtype in CODINGS:
+        shape, dtype = (shape[0], row_bytes(dtype, shape[1])), "uint8"
     try:
         block = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
@@ -226,7 +258,10 @@ def read_manifest(folder: Path) -> list[Shard]:
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             raw = json.loads(text)
-            lines[int(raw["shard"])] = Shard(**{**raw, "rows": (int(raw["rows"][0]), int(raw["rows"][1]))})
+            pairs: dict[str, tuple[float, float]] = {"rows": (int(raw["rows"][0]), int(raw["rows"][1]))}
+            if "cosines" in raw:
+                pairs["cosines"] = float(raw["cosines"][0]), float(raw["cosines"][1])
+            lines[int(raw["shard"])] = Shard(**{**raw, **pairs})
         except (ValueError, TypeError, KeyError, IndexError):
             continue
     return list(lines.values())
