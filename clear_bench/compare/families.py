@@ -104,19 +104,20 @@ def pivots(cells: Cells) -> Family:
 
     Clearly below 0: the pair gained less than its two legs through English, so the gain is English-centred.
     """
-    weights = _pivot_weights(cells)
-    rows = [replace(combine(cells, share, str(pair)), pair=pair) for pair, share in weights.items()]
-    return holm(rows)
+    legs = _legs(cells)
+    return holm(
+        [replace(combine(cells, _pivot(cells, [places]), str(pair)), pair=pair) for pair, places in legs.items()]
+    )
 
 
 def pivot_means(cells: Cells, trained: Collection[str] | None) -> Family:
     """Average the pivot statistic over all direct pairs, and by how many of their languages training saw."""
-    weights = _pivot_weights(cells)
-    parts = {"all": list(weights)}
+    legs = _legs(cells)
+    parts = {"all": list(legs)}
     if trained is not None:
         for name, found in _by_seen(cells, trained).items():
-            parts[name] = [cells.pairs[i] for i in found if cells.pairs[i] in weights]
-    means = {name: np.mean([weights[pair] for pair in pairs], axis=0) for name, pairs in parts.items() if pairs}
+            parts[name] = [cells.pairs[i] for i in found if cells.pairs[i] in legs]
+    means = {name: _pivot(cells, [legs[pair] for pair in pairs]) for name, pairs in parts.items() if pairs}
     return holm([combine(cells, share, name) for name, share in means.items()])
 
 
@@ -143,17 +144,22 @@ def _by_seen(cells: Cells, trained: Collection[str]) -> dict[str, list[int]]:
     return {name: chosen for name, chosen in found.items() if chosen}
 
 
-def _pivot_weights(cells: Cells) -> dict[LanguagePair, Floats]:
+def _legs(cells: Cells) -> dict[LanguagePair, tuple[int, int, int]]:
+    """Find the cells of each direct pair a->b that has both its legs: a->b, a->en, en->b."""
     place = {pair: i for i, pair in enumerate(cells.pairs)}
     out = {}
     for i in cells.of_kind("direct"):
         pair = cells.pairs[i]
-        legs = [LanguagePair(pair.query, ENGLISH), LanguagePair(ENGLISH, pair.passage)]
-        if all(leg in place for leg in legs):
-            weights = np.zeros(len(cells.pairs))
-            weights[[i, *(place[leg] for leg in legs)]] = 1.0, -0.5, -0.5
-            out[pair] = weights
+        legs = place.get(LanguagePair(pair.query, ENGLISH)), place.get(LanguagePair(ENGLISH, pair.passage))
+        if legs[0] is not None and legs[1] is not None:
+            out[pair] = (i, legs[0], legs[1])
     return out
+
+
+def _pivot(cells: Cells, legs: Sequence[tuple[int, int, int]]) -> Floats:
+    """Give the weights of the mean pivot statistic of these pairs; a leg that several share adds up."""
+    shares = np.tile([1.0, -0.5, -0.5], len(legs)) / len(legs)
+    return np.bincount(np.ravel(legs), weights=shares, minlength=len(cells.pairs))
 
 
 def _share_clusters(cells: Cells, chosen: Sequence[int] | Ints) -> bool:
