@@ -159,7 +159,7 @@ def _legs(cells: Cells) -> dict[LanguagePair, tuple[int, int, int]]:
 def _pivot(cells: Cells, legs: Sequence[tuple[int, int, int]]) -> Floats:
     """Give the weights of the mean pivot statistic of these pairs; a leg that several share adds up."""
     shares = np.tile([1.0, -0.5, -0.5], len(legs)) / len(legs)
-    return np.bincount(np.ravel(legs), weights=shares, minlength=len(cells.pairs))
+    return np.asarray(np.bincount(np.ravel(legs), weights=shares, minlength=len(cells.pairs)), dtype=np.float64)
 
 
 def _share_clusters(cells: Cells, chosen: Sequence[int] | Ints) -> bool:
