@@ -66,8 +66,13 @@ class MissingExtraError(EnvironmentFault):
     """Report an optional dependency that is not installed."""
 
     def __init__(self, module: str, extra: str) -> None:
+        self.module, self.extra = module, extra
         msg = f"this needs the package {module!r}, which is not installed: pip install 'clear-bench[{extra}]'"
         super().__init__(msg)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """Travel from a worker to the process of the run."""
+        return type(self), (self.module, self.extra)
 
 
 class CellsFailedError(UserError):

@@ -37,7 +37,8 @@ def evaluate(
     patterns such as `de:en`, `*:en` or `direct`. With `out`, results are saved below it and identical ones are read
     instead of measured again. `settings` are the command line's own: `device`, `index`, `precision`, `cache_dir`,
     `query_prompt`, `passage_prompt`, `similarity`, `max_seq_length`, `truncate_dim`, `store_dtype`, `batch_tokens`,
-    `vectors`, `allow_pickle`, `trust_remote_code`; `name` names a model in memory.
+    `vectors`, `allow_pickle`, `trust_remote_code`; `name` names a model in memory. `devices="cuda:0,cuda:1"` (or a
+    number) encodes in worker processes; a script calls it below `if __name__ == "__main__":`, as these import it.
 
     Values are 0-1 and unrounded. Raises the errors of `clear_bench.errors`: `UsageError` for unknown names,
     `InputError` for collections, checkpoints or vectors that would give a wrong number.

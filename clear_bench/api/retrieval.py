@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from clear_bench.api.plan import Plan
+from clear_bench.api.words import LexicalRetriever
 from clear_bench.cluster import Loading, RayCluster
-from clear_bench.encode import Encoding, encode, pending, progress
+from clear_bench.cluster.devices import Crew, Devices, devices_of
+from clear_bench.cluster.ranks import Ranks
+from clear_bench.encode import Encoding, Pool, encode, pending, progress
 from clear_bench.errors import UsageError
 from clear_bench.indexes import INDEXES, Index, check_backend
 from clear_bench.lexical import NAME as BM25
-from clear_bench.lexical import LexicalSearcher, lexical_checkpoint
 from clear_bench.models import load_encoder, open_checkpoint, passage_prompt, query_prompt
+from clear_bench.models.rows import Advance
 from clear_bench.rerank import candidate_positions, rerank
 from clear_bench.search import Searcher, recall_against_exact
 from clear_bench.store.embeddings import EmbeddingStore, StoreDtype
@@ -77,6 +81,8 @@ class DenseRetriever:
     device: str | None = None
     cluster: RayCluster | None = None
     """Encodes and searches instead of this process; its numbers are the same."""
+    crew: Crew | None = None
+    """Encodes instead of this process; its numbers are the same."""
 
     @property
     def settings(self) -> Json:
@@ -90,22 +96,33 @@ class DenseRetriever:
             *(("passage", texts, passage_prompt(self.checkpoint)) for texts in plan.passage_texts.values()),
         ]
         waiting = sum(pending(self.checkpoint, texts, side, p, self.store, self.store_dtype) for side, texts, p in sets)
-        done: dict[Side, dict[str, Encoding]] = {"query": {}, "passage": {}}
         with progress(waiting, f"encoding {plan.task.name}") as advance:
-            for side, texts, prompt in sets:
-                done[side][texts.language] = encode(
-                    self.checkpoint,
-                    texts,
-                    side,
-                    prompt,
-                    self.store,
-                    self.encoder,
-                    store_dtype=self.store_dtype,
-                    advance=advance,
-                    pool=self.cluster,
-                )
+            if self.crew is None or not waiting:
+                encodings = [self._encode(self.cluster, advance, one) for one in sets]
+            else:
+                with self.crew.start() as workers:
+                    encodings = workers.each(partial(self._encode, workers, advance), sets)
+        done: dict[Side, dict[str, Encoding]] = {"query": {}, "passage": {}}
+        for (side, texts, _), encoding in zip(sets, encodings, strict=True):
+            done[side][texts.language] = encoding
         _warn_of_truncation(done)
+        _tell_of_coding(self.store_dtype, done["passage"])
         return ReadyVectors(plan, done["query"], done["passage"], self.index, self.device, self.cluster)
+
+    def _encode(self, pool: Pool | None, advance: Advance, one: tuple[Side, Texts, str]) -> Encoding:
+        side, texts, prompt = one
+        dtype = self.store_dtype
+        return encode(
+            self.checkpoint,
+            texts,
+            side,
+            prompt,
+            self.store,
+            self.encoder,
+            store_dtype=dtype,
+            advance=advance,
+            pool=pool,
+        )
 
     def _query_prompt(self, plan: Plan) -> str:
         return query_prompt(self.checkpoint, plan.task.instruction)
@@ -125,8 +142,10 @@ class ReadyVectors:
 
     @property
     def counts(self) -> Json:
-        """Texts and tokens encoded, now and ever, and the share of texts that were cut, by side and language."""
+        """Texts and tokens encoded, now and ever, and what was lost: texts cut, and vectors coded, by language."""
         every = [*self.queries.values(), *self.passages.values()]
+        coded = {language: one.cosines for language, one in self.passages.items() if one.cosines}
+        lost = {language: {"mean": mean, "least": least} for language, (mean, least) in coded.items()}
         return {
             "texts": sum(one.texts for one in every),
             "encoded_texts": sum(one.fresh for one in every),
@@ -135,6 +154,7 @@ class ReadyVectors:
                 "query": {language: one.truncated_share for language, one in self.queries.items()},
                 "passage": {language: one.truncated_share for language, one in self.passages.items()},
             },
+            **({"stored_cosine": lost} if lost else {}),
         }
 
     def open(self, passage: str) -> Search:
@@ -166,47 +186,6 @@ class ReadyVectors:
         return self._recalls
 
 
-@dataclass(frozen=True, slots=True)
-class LexicalRetriever:
-    """Finds passages by shared words: the baseline that every board needs."""
-
-    checkpoint: Checkpoint = field(default_factory=lexical_checkpoint)
-    settings: Json = field(default_factory=lambda: {"index": BM25})
-
-    def prepare(self, plan: Plan) -> ReadyWords:
-        """Nothing is encoded."""
-        return ReadyWords(plan)
-
-
-@dataclass(frozen=True, slots=True)
-class ReadyWords:
-    """The texts of a plan, indexed side by side as they are opened."""
-
-    plan: Plan
-
-    @property
-    def counts(self) -> Json:
-        """Texts searched with and in."""
-        sets = [*self.plan.query_texts.values(), *self.plan.passage_texts.values()]
-        return {"texts": sum(map(len, sets)), "encoded_texts": 0, "tokens": None, "truncated_share": None}
-
-    def open(self, passage: str) -> Search:
-        """Index the words of a passage side."""
-        collection = self.plan.collection
-        searcher = LexicalSearcher(collection.parts(passage), collection.passage_ids(passage))
-
-        def search(judgements: Judgements) -> Run:
-            pair, rows = judgements.pair, judgements.query_rows
-            given = candidate_positions(collection, pair, rows) if pair in collection.candidates else None
-            return searcher.search(collection.queries[pair.query], rows, pair, self.plan.depth(passage), given)
-
-        return search
-
-    def recalls(self) -> Json:
-        """Say nothing: the search is exact."""
-        return {}
-
-
 def open_retriever(
     model: object,
     *,
@@ -223,12 +202,19 @@ def open_retriever(
     engine: Engine = "local",
     ray_address: str | None = None,
     ray_workers: int | None = None,
+    devices: Devices | None = None,
+    ranks: Ranks | None = None,
     **settings: Any,  # Any: what `models.open_checkpoint` and `from_object` take
 ) -> Retriever:
     """Open a model: a path, hub id or `embedded:NAME`, `bm25`, an object with `encode`, or a folder of vectors.
 
+    `devices` are several devices of this machine; `ranks` the processes that torchrun has started beside this one.
     Raises `UsageError`, `CheckpointError` or `EnvironmentFault` as `models.open_checkpoint` does.
     """
+    if engine == "ray" and (devices is not None or ranks is not None):
+        msg = "--engine ray has workers of its own; run without --devices and without torchrun"
+        raise UsageError(msg)
+    names = devices_of(devices, device, ranks)
     store, root = EmbeddingStore(cache_root(cache_dir)), cache_root(cache_dir)
     encoder: Callable[[], Encoder]
     if vectors is not None:
@@ -239,6 +225,8 @@ def open_retriever(
         checkpoint = open_vectors(vectors, name=str(model) if model else None, truncate_dim=truncate_dim)
         encoder = lambda: reader  # noqa: E731
     elif isinstance(model, str) and model == BM25:
+        if devices is not None:
+            raise UsageError(_no_workers(devices))
         return LexicalRetriever()
     elif isinstance(model, str | Path):
         checkpoint = open_checkpoint(
@@ -267,16 +255,21 @@ def open_retriever(
         checkpoint, found = from_object(model, name=name, truncate_dim=truncate_dim, batch_tokens=batch_tokens, **given)
         encoder = lambda: found  # noqa: E731
     check_backend(index)
-    cluster = None
-    if engine == "ray":
-        if checkpoint.path is None:
-            msg = "--engine ray needs a model that its workers can open: a checkpoint folder or a hub id"
-            raise UsageError(msg)
-        allowed = {"allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
-        opening = settings | allowed | {"truncate_dim": truncate_dim, "cache_dir": root}
-        loading = allowed | {"device": device, "batch_tokens": batch_tokens}
-        cluster = RayCluster(Loading(str(model), checkpoint.fingerprint, opening, loading), ray_address, ray_workers)
-    return DenseRetriever(checkpoint, encoder, store, store_dtype, index, device, cluster)
+    if checkpoint.path is None and (devices is not None or engine == "ray"):
+        raise UsageError(_no_workers(devices))
+    allowed = {"allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
+    opening = settings | allowed | {"truncate_dim": truncate_dim, "cache_dir": root}
+    loading = allowed | {"device": device, "batch_tokens": batch_tokens}
+    told = Loading(str(model), checkpoint.fingerprint, opening, loading)
+    cluster = RayCluster(told, ray_address, ray_workers) if engine == "ray" else None
+    crew = Crew(names, told, ranks) if names and checkpoint.path is not None else None
+    device = names[0].partition(":")[0] if names else device  # all GPUs search
+    return DenseRetriever(checkpoint, encoder, store, store_dtype, index, device, cluster, crew)
+
+
+def _no_workers(devices: Devices | None) -> str:
+    what = "--engine ray" if devices is None else f"--devices {devices}"
+    return f"{what} needs a model that its workers can open: a checkpoint folder, a hub id or embedded:NAME"
 
 
 def _refuse(settings: Json, known: Sequence[str], what: str) -> None:
@@ -311,3 +304,13 @@ def _warn_of_truncation(done: Mapping[Side, Mapping[str, Encoding]]) -> None:
         many = [f"{language} {share:.0%}" for language, share in shares.items() if share > MUCH_TRUNCATED]
         if many:
             log.warning("texts cut at the model's length, %s side: %s; see --max-seq-length", side, ", ".join(many))
+
+
+def _tell_of_coding(dtype: StoreDtype, passages: Mapping[str, Encoding]) -> None:
+    found = [one.cosines for one in passages.values() if one.cosines]
+    if found:
+        mean, least = min(mean for mean, _ in found), min(least for _, least in found)
+        log.warning(
+            "%s passages: a stored vector's cosine with what it was is %.5f on average (worst language), %.5f at least",
+            dtype, mean, least,
+        )  # fmt: skip

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clear_bench.cli.options import (
-    Command,
     cache_option,
     json_option,
     model_options,
@@ -19,6 +18,7 @@ from clear_bench.cli.options import (
     option,
     together,
 )
+from clear_bench.cli.ranks import Led
 from clear_bench.cli.task_names import resolve
 
 if TYPE_CHECKING:
@@ -34,13 +34,14 @@ task_options = together(
 )
 
 
-@click.command(cls=Command)
+@click.command(cls=Led)
 @option("--model", required=True, help="Folder, hub id (id@revision), embedded:NAME, or bm25.")
 @option("--baseline", help="A second model, run with the same settings: print the gains over it, too.")
 @task_options
 @option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Result folder.")
 @option("--vectors", type=click.Path(path_type=Path), help="Folder of precomputed vectors instead of encoding.")
-@option("--index", default="auto", show_default=True, help="auto, faiss, torch or faiss:FACTORY.")
+@option("--index", default="auto", show_default=True, help="auto, faiss, torch, int8[:N], binary[:N] or faiss:FACTORY.")
+@option("--devices", help="Several devices, a process on each: cuda:0,cuda:1, cuda (all), cpu,cpu, or a number.")
 @option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Who does the work.")
 @option("--ray-address", help="Running Ray cluster (HOST:PORT, auto); default: one is started on this machine.")
 @option("--ray-workers", type=click.IntRange(min=1), help="Default: one a GPU, else one a node.")
@@ -80,8 +81,9 @@ def run(
     # Both are opened first: a mistyped name must not cost the run of the other one.
     retrievers = [open_retriever(model, **settings)]
     if baseline:
-        # Precomputed vectors belong to the candidate.
-        retrievers.insert(0, open_retriever(baseline, **(settings | {"vectors": None})))
+        # Precomputed vectors belong to the candidate, and the lexical baseline has no use for devices.
+        own = {"vectors": None} | ({"devices": None} if baseline == "bm25" else {})
+        retrievers.insert(0, open_retriever(baseline, **(settings | own)))
     done = [evaluate_plans(retriever, plans, output) for retriever in retrievers]
     if as_json:
         click.echo(json.dumps(_document(done), indent=1, ensure_ascii=False, allow_nan=False))

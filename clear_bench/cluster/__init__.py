@@ -17,21 +17,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clear_bench.cluster.index import RayIndex
-from clear_bench.cluster.worker import Loading, Opening, Part, Worker
+from clear_bench.cluster.worker import Loading, Opening, Part, Worker, part_of
 from clear_bench.errors import EnvironmentFault, MissingExtraError, UserError
 from clear_bench.indexes import Precision
 from clear_bench.indexes.rows import Hits
 from clear_bench.models.rows import Advance, EncodedRows
 from clear_bench.types import Side, Texts
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["Loading", "RayCluster", "is_installed"]
 
@@ -62,8 +59,7 @@ class RayCluster:
         """Encode parts of a text set on all workers; gives each as soon as it is done, in any order."""
 
         def start(actor: Any, rows: range) -> Any:  # Any: Ray's handles
-            own = Texts(texts.language, _slice(texts.ids, rows), _slice(texts.text, rows), "", "")
-            return actor.encode.remote(self.loading, own, side, prompt)
+            return actor.encode.remote(self.loading, part_of(texts, rows), side, prompt)
 
         for rows, encoded in self._each(start, parts):
             advance(len(rows))
@@ -146,13 +142,6 @@ class RayCluster:
 def is_installed() -> bool:
     """Whether there is Ray."""
     return find_spec("ray") is not None
-
-
-def _slice(column: pa.ChunkedArray, rows: range) -> pa.ChunkedArray:
-    """Copy some rows out, so that only they travel."""
-    import pyarrow as pa
-
-    return pa.chunked_array([pa.array(column.slice(rows.start, len(rows)).to_pylist(), pa.string())])
 
 
 def _connect(address: str | None) -> Any:  # Any: the module `ray` has no types

@@ -14,7 +14,7 @@ from clear_bench.errors import CheckpointError
 from clear_bench.indexes import Precision, open_index
 from clear_bench.indexes.rows import Hits
 from clear_bench.models import load_encoder, open_checkpoint
-from clear_bench.models.rows import EncodedRows
+from clear_bench.models.rows import Advance, EncodedRows, strings
 from clear_bench.types import Side, Texts
 
 
@@ -61,12 +61,14 @@ class Worker:
         self._encoder: Any = None  # Any: an encoder of any kind
         self._loaded = ""
 
-    def encode(self, loading: Loading, texts: Texts, side: Side, prompt: str) -> EncodedRows:
+    def encode(
+        self, loading: Loading, texts: Texts, side: Side, prompt: str, advance: Advance = lambda _: None
+    ) -> EncodedRows:
         """Encode one shard's texts."""
         if self._loaded != loading.fingerprint:
             self._encoder = None  # its memory goes first
             self._encoder, self._loaded = _load(loading), loading.fingerprint
-        encoded: EncodedRows = self._encoder.encode(texts, range(len(texts)), side, prompt, lambda _: None)
+        encoded: EncodedRows = self._encoder.encode(texts, range(len(texts)), side, prompt, advance)
         return encoded
 
     def search(
@@ -81,6 +83,15 @@ class Worker:
     def sees(self, path: str) -> bool:
         """Whether a file of the driver's is there for the worker, too."""
         return Path(path).is_file()
+
+
+def part_of(texts: Texts, rows: range) -> Texts:
+    """Copy some rows out, so that only they travel."""
+    import pyarrow as pa
+
+    ids: list[str] = texts.ids.slice(rows.start, len(rows)).to_pylist()
+    copied, text = (pa.chunked_array([pa.array(column, pa.string())]) for column in (ids, strings(texts, rows)))
+    return Texts(texts.language, copied, text, "", "")
 
 
 def _load(loading: Loading) -> Any:  # Any: an encoder of any kind

@@ -1,0 +1,58 @@
+"""The lexical baseline as a retriever: it finds passages by shared words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from clear_bench.api.plan import Plan
+from clear_bench.lexical import NAME as BM25
+from clear_bench.lexical import LexicalSearcher, lexical_checkpoint
+from clear_bench.rerank import candidate_positions
+from clear_bench.types import Checkpoint, Judgements, Run
+
+if TYPE_CHECKING:
+    from clear_bench.api.retrieval import Search
+
+Json = dict[str, Any]  # Any: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalRetriever:
+    """Finds passages by shared words: the baseline that every board needs."""
+
+    checkpoint: Checkpoint = field(default_factory=lexical_checkpoint)
+    settings: Json = field(default_factory=lambda: {"index": BM25})
+
+    def prepare(self, plan: Plan) -> ReadyWords:
+        """Nothing is encoded."""
+        return ReadyWords(plan)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyWords:
+    """The texts of a plan, indexed side by side as they are opened."""
+
+    plan: Plan
+
+    @property
+    def counts(self) -> Json:
+        """Texts searched with and in."""
+        sets = [*self.plan.query_texts.values(), *self.plan.passage_texts.values()]
+        return {"texts": sum(map(len, sets)), "encoded_texts": 0, "tokens": None, "truncated_share": None}
+
+    def open(self, passage: str) -> Search:
+        """Index the words of a passage side."""
+        collection = self.plan.collection
+        searcher = LexicalSearcher(collection.parts(passage), collection.passage_ids(passage))
+
+        def search(judgements: Judgements) -> Run:
+            pair, rows = judgements.pair, judgements.query_rows
+            given = candidate_positions(collection, pair, rows) if pair in collection.candidates else None
+            return searcher.search(collection.queries[pair.query], rows, pair, self.plan.depth(passage), given)
+
+        return search
+
+    def recalls(self) -> Json:
+        """Say nothing: the search is exact."""
+        return {}

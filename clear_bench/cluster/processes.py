@@ -1,0 +1,189 @@
+"""Worker processes of this machine: each has a device and gets the next shard when it is free."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.resource_tracker import ensure_running
+from queue import SimpleQueue
+from threading import Lock
+from typing import Any, Protocol, TypeVar
+
+from clear_bench.cluster.worker import Loading, Worker, part_of
+from clear_bench.errors import EnvironmentFault, UserError
+from clear_bench.models.rows import Advance, EncodedRows
+from clear_bench.types import Side, Texts
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+TRIES = 3
+"""How many workers may die over one shard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a worker is told to encode."""
+
+    loading: Loading
+    texts: Texts
+    side: Side
+    prompt: str
+
+
+class Place(Protocol):
+    """Where a worker works."""
+
+    @property
+    def device(self) -> str:
+        """The worker's device."""
+
+    def connect(self) -> Connection:
+        """Give the connection to the worker, which starts where there is none."""
+
+    def died(self) -> str:
+        """Say how the worker ended; `connect` starts another one. Raises where there can be no other."""
+
+    def end(self) -> None:
+        """End the worker, whatever it does; its connection breaks."""
+
+
+@dataclass(slots=True)
+class Workers:
+    """A pool of processes; see `encode.Pool`."""
+
+    loading: Loading
+    places: Sequence[Place]
+    _waiting: ThreadPoolExecutor
+    """One thread for each worker."""
+    _sets: ThreadPoolExecutor
+    _free: SimpleQueue[Place] = field(default_factory=SimpleQueue)
+    _lock: Lock = field(default_factory=Lock)
+
+    def each(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Call a function for several text sets at once, so that small sets leave no worker idle."""
+        futures = [self._sets.submit(function, item) for item in items]
+        for future in as_completed(futures):
+            future.result()
+        return [future.result() for future in futures]
+
+    def encode(
+        self, texts: Texts, parts: Sequence[range], side: Side, prompt: str, advance: Advance
+    ) -> Iterator[tuple[range, EncodedRows]]:
+        """Encode parts of a text set; gives each as soon as it is done, in any order."""
+        running: set[Future[tuple[range, EncodedRows]]] = set()
+        for rows in parts:
+            # A few more than there are workers, so that none waits for the disk, and memory stays bounded.
+            if len(running) > len(self.places):
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+            running.add(self._waiting.submit(self._encode, texts, rows, side, prompt, advance))
+        for future in as_completed(running):
+            yield future.result()
+
+    def _encode(
+        self, texts: Texts, rows: range, side: Side, prompt: str, advance: Advance
+    ) -> tuple[range, EncodedRows]:
+        """Let the next free worker encode some rows, and the one that replaces it where it dies."""
+        place, end = self._free.get(), ""
+        try:
+            unit = Unit(self._loading_on(place.device), part_of(texts, rows), side, prompt)
+            for _ in range(TRIES):
+                told = _Told(advance, self._lock)
+                try:
+                    encoded = _ask(place.connect(), unit, told)
+                except (EOFError, OSError):
+                    told(-told.count)
+                    end = place.died()
+                else:
+                    told(len(rows) - told.count)
+                    return rows, encoded
+        finally:
+            self._free.put(place)
+        msg = (
+            f"{TRIES} workers on {place.device} died over the same {len(rows):,} texts in {texts.language} ({end}); "
+            "where memory ran out, give fewer --devices or a smaller --batch-tokens. Finished shards are kept: run the "
+            "same command again"
+        )
+        raise EnvironmentFault(msg)
+
+    def _loading_on(self, device: str) -> Loading:
+        own = self.loading
+        return Loading(own.spec, own.fingerprint, own.settings, {**own.loading, "device": device})
+
+
+@dataclass(slots=True)
+class _Told:
+    """Hands progress on, from one thread at a time, and remembers it, for a dead worker's must be taken back."""
+
+    advance: Advance
+    lock: Lock
+    count: int = 0
+
+    def __call__(self, count: int) -> None:
+        self.count += count
+        with self.lock:
+            self.advance(count)
+
+
+def _ask(connection: Connection, unit: Unit, advance: Advance) -> EncodedRows:
+    connection.send(unit)
+    while True:
+        answer: int | Exception | EncodedRows = connection.recv()
+        if isinstance(answer, EncodedRows):
+            return answer
+        if isinstance(answer, Exception):
+            raise answer
+        advance(answer)
+
+
+def serve(connection: Connection) -> None:
+    """Encode what comes over a connection, until it ends: the worker's side of `Workers`.
+
+    Errors that the user can mend go back to be raised there. Any other one is a bug and ends the worker.
+    """
+    worker = Worker()
+    while True:
+        try:
+            unit = connection.recv()
+        except (EOFError, ConnectionError):
+            return
+        answer: Any  # Any: what `_ask` knows
+        try:
+            answer = worker.encode(unit.loading, unit.texts, unit.side, unit.prompt, connection.send)
+        except (UserError, MemoryError) as error:
+            answer = error
+        except ConnectionError:
+            return
+        connection.send(answer)
+
+
+@contextmanager
+def at_work(loading: Loading, places: Sequence[Place]) -> Iterator[Workers]:
+    """Give a pool whose workers start when there is something to encode, and end with the block.
+
+    They end before the search starts, which may want their memory.
+    """
+    # It would start with the first worker, and let Ctrl-C through to it.
+    ensure_running()
+    waiting = ThreadPoolExecutor(len(places), "clear-bench-worker", _hold_interrupts)
+    sets = ThreadPoolExecutor(len(places), "clear-bench-texts")
+    workers = Workers(loading, places, waiting, sets)
+    for place in places:
+        workers._free.put(place)
+    try:
+        yield workers
+    finally:
+        for place in places:
+            place.end()
+        sets.shutdown(cancel_futures=True)
+        waiting.shutdown(cancel_futures=True)
+
+
+def _hold_interrupts() -> None:
+    """Keep Ctrl-C from the processes that this thread starts: they inherit the mask, and this process ends them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
