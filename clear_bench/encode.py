@@ -112,6 +112,11 @@ def pending(
     return _open(checkpoint, texts, side, prompt, store, store_dtype).missing_rows
 
 
+def stored_dtype(store_dtype: StoreDtype, side: Side) -> StoreDtype:
+    """Say how one side is stored: queries are few, and stay as they are where passages are coded."""
+    return "float32" if side == "query" and store_dtype in CODINGS else store_dtype
+
+
 def _open(
     checkpoint: Checkpoint,
     texts: Texts,
@@ -121,8 +126,7 @@ def _open(
     store_dtype: StoreDtype,
     truncate_dim: int | None = None,
 ) -> Shards:
-    # Queries are few, and stay as they are where passages are coded.
-    dtype = "float32" if side == "query" and store_dtype in CODINGS else store_dtype
+    dtype = stored_dtype(store_dtype, side)
     key = EmbeddingKey(checkpoint.cache_digest, texts.text_digest, side, prompt, dtype, truncate_dim)
     return store.open(key, len(texts), {"model": checkpoint.name, "language": texts.language})
 

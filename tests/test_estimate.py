@@ -143,3 +143,34 @@ def test_a_card_of_ones_own_is_estimated(checkpoint: Checkpoint, tmp_path: Path)
     inquiry = Inquiry(checkpoint, EmbeddingStore(tmp_path))
     size = size_task(card, card.pairs, inquiry)
     assert (size.pairs, size.texts, size.is_sampled) == (36, 432 + 216, False)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "binary"])
+def test_coded_vectors_take_the_bytes_that_the_estimate_says(
+    checkpoint: Checkpoint,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    dtype: str,
+) -> None:
+    common = ["--model", str(checkpoint.path), "--tasks", "mini", "--cache-dir", str(tmp_path / "cache")]
+    common += ["--store-dtype", dtype]
+    [task] = asked(capsys, *common, "--tokens-per-second", "1000")["tasks"]  # type: ignore[misc]
+    assert invoke(["run", *common, "--out", str(tmp_path / "out")]) == 0
+    stored = [np.load(path).nbytes for path in (tmp_path / "cache").glob("embeddings/*/*/*.npy")]
+    assert task["disk_bytes"][dtype] == sum(stored)
+    assert f"{dtype} passages: a stored vector's cosine with what it was is" in caplog.text
+    capsys.readouterr()
+    assert asked(capsys, *common, "--tokens-per-second", "1000")["seconds"]["encode"] == 0  # type: ignore[index]
+
+
+def test_codes_in_memory_are_those_of_the_largest_passage_side(
+    checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--model", str(checkpoint.path), "--tasks", "miracl", "--tokens-per-second", "1e6", "--offline"]
+    document = asked(capsys, *arguments)
+    largest = max(counts.passages or 0 for counts in find_task("miracl").expected.values())
+    # A scale and what lies along the mean, 4 bytes each, and 8 bits or 1 bit for each dimension.
+    assert document["code_bytes"] == {"int8": largest * (8 + HIDDEN), "binary": largest * (8 + HIDDEN // 8)}
+    assert invoke(["estimate", *arguments]) == 0
+    assert "with --index binary, in memory too" in capsys.readouterr().out

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from clear_bench import indexes
-from clear_bench.codes import CodedRows, Coding, code, row_bytes
+from clear_bench.codes import CodedRows, Coding, code
 from clear_bench.errors import EnvironmentFault, InputError, MissingExtraError, UsageError
 from clear_bench.indexes import (
     INDEXES,
@@ -526,7 +526,7 @@ def test_index_of_codes_holds_codes_and_leaves_the_rows_in_their_file(coding: Co
     assert np.shares_memory(rows_kept, mapped)
     assert isinstance(codes, CodedRows)
     assert codes.along is not None
-    assert codes.raw.nbytes + codes.along.nbytes == 2500 * (row_bytes(coding, 24) + 4)
+    assert codes.raw.nbytes + codes.along.nbytes == 2500 * quantised.code_bytes(coding, 24)
     whole = open_index(coding, 24, "cpu")
     whole.add(stored.astype(np.float32))
     for found, expected in zip((similarities, positions), whole.search(like_a_model(9, seed=1), 10), strict=True):

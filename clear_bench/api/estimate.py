@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clear_bench import readers
-from clear_bench.encode import pending
+from clear_bench.codes import CODINGS, Coding, row_bytes
+from clear_bench.encode import pending, stored_dtype
 from clear_bench.errors import EnvironmentFault, UsageError
-from clear_bench.indexes import open_index
+from clear_bench.indexes import QUANTISED, open_index
+from clear_bench.indexes.quantised import code_bytes
 from clear_bench.models import passage_prompt, query_prompt
 from clear_bench.models.rows import strings
 from clear_bench.models.shape import Shape, Tokenise
@@ -31,7 +33,8 @@ ASSUMED_TOKENS: dict[Side, float] = {"query": 20.0, "passage": 130.0}
 """Tokens of a text that is not on this machine: about what questions and Wikipedia passages have."""
 BYTES_PER_TOKEN = 4.5
 """UTF-8 bytes of a multilingual model's token, about."""
-WIDTHS: dict[str, int] = {"float32": 4, "float16": 2, "fp32": 4, "fp16": 2, "bf16": 2}
+WIDTHS = {"fp32": 4, "fp16": 2, "bf16": 2}
+"""Bytes of a number in a precision."""
 PROGRAM = 400 * 2**20
 """Memory of Python with torch, sentence-transformers, FAISS and Arrow before any weights, as measured."""
 SEARCH_BLOCK = 1024 * 8192 * 4
@@ -68,6 +71,8 @@ class TaskSize:
     """Similarities to compute: queries x passages, over all pairs."""
     hits: int
     """Hits held at once: queries of one pair x ranks, at most."""
+    largest: int
+    """Passages of the largest passage side."""
 
     @property
     def texts(self) -> int:
@@ -95,8 +100,12 @@ class TaskSize:
         return round(sum(one.texts * (one.text_bytes + 24) for one in self.sets))
 
     def vector_bytes(self, dimensions: int, dtype: StoreDtype) -> int:
-        """Bytes of all vectors."""
-        return self.texts * dimensions * WIDTHS[dtype]
+        """Bytes of all vectors; queries are never coded."""
+        return sum(one.texts * _row_bytes(dimensions, stored_dtype(dtype, one.side)) for one in self.sets)
+
+
+def _row_bytes(dimensions: int, dtype: StoreDtype) -> int:
+    return row_bytes(dtype, dimensions) if dtype in CODINGS else dimensions * np.dtype(dtype).itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +145,7 @@ def size_task(task: Task, pairs: Sequence[LanguagePair], inquiry: Inquiry, depth
         pairs=len(pairs),
         products=sum(queries * passages for queries, passages in sizes),
         hits=max(queries * min(depth, passages) for queries, passages in sizes),
+        largest=max(passages for _, passages in sizes),
     )
 
 
@@ -188,6 +198,12 @@ def memory(shape: Shape, sizes: Sequence[TaskSize], precision: str, batch_tokens
         "shard": 3 * shard * shape.dimensions * 4,
         "search": SEARCH_BLOCK + 2 * queries * shape.dimensions * 4 + 3 * 12 * max(size.hits for size in sizes),
     }
+
+
+def code_memory(dimensions: int, sizes: Sequence[TaskSize]) -> dict[Coding, int]:
+    """Say how many bytes of memory `--index int8` and `--index binary` take beside that: one passage side at a time."""
+    largest = max(size.largest for size in sizes)
+    return {coding: largest * code_bytes(coding, dimensions) for coding in QUANTISED}
 
 
 def batch_size(device: str | None) -> int:

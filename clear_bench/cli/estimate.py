@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clear_bench.cli.options import Command, cache_option, json_option, model_options, offline_option, option
+from clear_bench.cli.options import DTYPES, Command, cache_option, json_option, model_options, offline_option, option
 
 if TYPE_CHECKING:
     from clear_bench.api.estimate import Inquiry, TaskSize
@@ -72,7 +72,7 @@ def estimate(
 def _document(
     inquiry: Inquiry, sizes: Sequence[TaskSize], rate: float, device: str | None, batch_tokens: int | None
 ) -> Json:
-    from clear_bench.api.estimate import batch_size, measure_search, memory
+    from clear_bench.api.estimate import batch_size, code_memory, measure_search, memory
     from clear_bench.models.shape import read_shape
 
     checkpoint = inquiry.checkpoint
@@ -86,6 +86,7 @@ def _document(
         "store_dtype": inquiry.store_dtype,
         "tasks": [_task(size, shape.dimensions) for size in sizes],
         "memory_bytes": memory(shape, sizes, checkpoint.precision, batch_tokens or batch_size(device)),
+        "code_bytes": code_memory(shape.dimensions, sizes),
         "rates": {"tokens_per_second": rate, "similarities_per_second": products},
         "seconds": {
             "encode": sum(size.missing_tokens for size in sizes) / rate,
@@ -120,8 +121,7 @@ def _task(size: TaskSize, dimensions: int) -> Json:
         "similarities": size.products,
         "disk_bytes": {
             "texts": size.text_bytes,
-            "float32": size.vector_bytes(dimensions, "float32"),
-            "float16": size.vector_bytes(dimensions, "float16"),
+            **{dtype: size.vector_bytes(dimensions, dtype) for dtype in DTYPES},
         },
     }
 
@@ -135,9 +135,9 @@ def _show(document: Json) -> None:
         disk = task["disk_bytes"]
         share = f"{task['cached'] / (task['queries'] + task['passages']):.0%}"
         numbers = (f"{task[name]:,}" for name in ("pairs", "queries", "passages", "tokens"))
-        sizes = (_bytes(disk[name]) for name in ("texts", "float32", "float16"))
+        sizes = (_bytes(disk[name]) for name in ("texts", *DTYPES))
         rows.append((task["task"], *numbers, share, *sizes))
-    columns = ("task", "pairs", "queries", "passages", "tokens", "in cache", "texts", "float32", "float16")
+    columns = ("task", "pairs", "queries", "passages", "tokens", "in cache", "texts", *DTYPES)
     title = (
         f"{document['model']}: {document['dimensions']} dimensions, {document['parameters'] / 1e6:,.0f} M parameters"
     )
@@ -145,13 +145,15 @@ def _show(document: Json) -> None:
     memory, rates, seconds = document["memory_bytes"], document["rates"], document["seconds"]
     parts = ", ".join(f"{name} {_bytes(size)}" for name, size in memory.items())
     click.echo(f"\nmemory  {_bytes(sum(memory.values()))} ({parts}); texts and vectors are mapped files beside it")
+    codes = " or ".join(f"{_bytes(size)} with --index {name}" for name, size in document["code_bytes"].items())
+    click.echo(f"codes   {codes}, in memory too: of the largest passage side")
     rate = f"{rates['tokens_per_second']:,.0f} tokens/s, {rates['tokens_per_second_from']}"
     click.echo(f"encode  {_time(seconds['encode'])} ({rate})")
     click.echo(f"search  {_time(seconds['search'])} ({rates['similarities_per_second']:,.0f} similarities/s, measured)")
 
 
 def _notes(document: Json) -> str:
-    notes = [f"Columns float32 and float16: the vectors on disk; this run keeps {document['store_dtype']}."]
+    notes = [f"Columns {DTYPES[0]} to {DTYPES[-1]}: the vectors on disk; this run keeps {document['store_dtype']}."]
     unread = [task["task"] for task in document["tasks"] if task["counts_from"] == "card"]
     if unread:
         notes.append(f"Not on this machine, so counts are the card's and tokens assumed: {', '.join(unread)}.")

@@ -6,16 +6,19 @@ import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from clear_bench.errors import UsageError
 from clear_bench.registry import refuse_unknown_keys, unknown
 
+if TYPE_CHECKING:
+    from clear_bench.store.embeddings import StoreDtype
+
 F = TypeVar("F", bound=Callable[..., Any])  # Any: click hands each command its own parameters
 
-DTYPES = ("float32", "float16")
+DTYPES: tuple[StoreDtype, ...] = ("float32", "float16", "int8", "binary")
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -64,7 +67,13 @@ model_options = together(
     option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the weights."),
     option("--device", help="cpu, cuda, cuda:1, mps; default: the best there is."),
     option("--batch-tokens", type=click.IntRange(min=1), help="Tokens in one encoding batch."),
-    option("--store-dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Of the embeddings."),
+    option(
+        "--store-dtype",
+        type=click.Choice(DTYPES),
+        default="float32",
+        show_default=True,
+        help="Of the embeddings; int8 and binary code passages and report what that loses.",
+    ),
     option("--allow-pickle", is_flag=True, help="Load pickled weights: they can run any code."),
     option("--trust-remote-code", is_flag=True, help="Run code that comes with a checkpoint."),
 )

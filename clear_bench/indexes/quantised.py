@@ -21,6 +21,11 @@ _WIDEST = 131_072
 """Candidates of one query at most, where fewer hits than that are asked for."""
 
 
+def code_bytes(coding: Coding, dimensions: int) -> int:
+    """Give the bytes of memory that a row takes: its codes, and a float32 along the mean."""
+    return row_bytes(coding, dimensions) + 4
+
+
 class Quantised:
     """Finds `oversampling` times the hits asked for among coded rows, and ranks those by the stored rows.
 
