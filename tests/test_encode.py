@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from slow_encoding import SlowToy, main, toy_texts
 from toy import make_toy_checkpoint
 
+from clear_bench.codes import CODINGS, CodedRows, Coding, code
 from clear_bench.encode import Encoding, encode, pending, progress
 from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
 from clear_bench.models import load_encoder, open_checkpoint
@@ -297,6 +298,49 @@ def test_float16_that_cannot_hold_a_value_is_refused(tmp_path: Path) -> None:
     checkpoint, encoder = from_object(Large(), name="large", similarity="dot")
     with pytest.raises(UsageError, match="--store-dtype float32"):
         encode(checkpoint, toy_texts(5), "query", "", EmbeddingStore(tmp_path), lambda: encoder, store_dtype="float16")
+
+
+@pytest.mark.parametrize("dtype", CODINGS)
+class TestCodedStores:
+    def test_passages_are_coded_and_queries_stay_as_they_are(self, dtype: Coding, tmp_path: Path) -> None:
+        checkpoint, encoder = from_object(SlowToy(0), name="toy")
+        texts, store = toy_texts(1500), EmbeddingStore(tmp_path)
+        plain = encode(checkpoint, texts, "passage", "", store, lambda: encoder)
+        found = encode(checkpoint, texts, "passage", "", store, lambda: encoder, store_dtype=dtype)
+        expected = CodedRows(code(vectors_of(plain), dtype), dtype, 32)
+        np.testing.assert_array_equal(vectors_of(found), expected[:])
+        assert (found.fresh, plain.cosines) == (1500, None)
+        assert found.cosines is not None
+        assert {"int8": 0.999, "binary": 0.7}[dtype] < found.cosines[1] <= found.cosines[0] < 1
+        asked = encode(checkpoint, texts, "query", "", store, lambda: encoder)
+        again = encode(checkpoint, texts, "query", "", store, refuse, store_dtype=dtype)
+        assert pending(checkpoint, texts, "query", "", store, dtype) == 0
+        np.testing.assert_array_equal(vectors_of(again), vectors_of(asked))
+        assert again.cosines is None
+
+    def test_what_is_there_is_neither_encoded_nor_coded_again(self, dtype: Coding, tmp_path: Path) -> None:
+        checkpoint, encoder = from_object(SlowToy(0), name="toy")
+        texts, store = toy_texts(2100), EmbeddingStore(tmp_path)
+        first = encode(checkpoint, texts, "passage", "", store, lambda: encoder, store_dtype=dtype)
+        before = content(tmp_path)
+        again = encode(checkpoint, texts, "passage", "", EmbeddingStore(tmp_path), refuse, store_dtype=dtype)
+        assert (again.fresh, again.cosines) == (0, first.cosines)
+        path = next(tmp_path.glob("embeddings/*/*/000001.npy"))
+        path.write_bytes(path.read_bytes()[:-5])
+        store = EmbeddingStore(tmp_path)
+        assert pending(checkpoint, texts, "passage", "", store, dtype) == 1024
+        encode(checkpoint, texts, "passage", "", store, lambda: encoder, store_dtype=dtype)
+        assert content(tmp_path) == before
+
+    def test_shorter_vectors_are_cut_from_the_coded_ones(
+        self, dtype: Coding, toy: Checkpoint, encoder: Any, tmp_path: Path
+    ) -> None:
+        texts, store = make_sentences(30), EmbeddingStore(tmp_path)
+        full = vectors_of(encode(toy, texts, "passage", "", store, lambda: encoder, store_dtype=dtype))
+        short = open_checkpoint(str(toy.path), truncate_dim=8)
+        found = encode(short, texts, "passage", "", store, refuse, store_dtype=dtype)
+        cut = full[:, :8] / np.linalg.norm(full[:, :8], axis=1, keepdims=True)
+        np.testing.assert_allclose(vectors_of(found), CodedRows(code(cut, dtype), dtype, 8)[:], atol=ROUNDING)
 
 
 def _environment() -> dict[str, str]:

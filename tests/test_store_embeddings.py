@@ -17,10 +17,12 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clear_bench.codes import CODINGS, CodedRows, Coding, code
 from clear_bench.errors import EnvironmentFault
 from clear_bench.store import files
 from clear_bench.store.cache import list_cache, prune_cache, verify_cache
 from clear_bench.store.embeddings import EmbeddingKey, EmbeddingStore, Shards, StoreDtype
+from clear_bench.types import Embeddings
 
 ROWS = 2500
 """Two whole shards of 1024 and one of 452."""
@@ -58,6 +60,73 @@ def test_the_store_keeps_its_own_precision(tmp_path: Path, dtype: StoreDtype) ->
     assert {block.dtype.name for block in shards.blocks()} == {dtype}
 
 
+def coded_key(dtype: StoreDtype) -> EmbeddingKey:
+    return EmbeddingKey("a" * 64, "b" * 64, "passage", "passage: ", dtype)
+
+
+@pytest.mark.parametrize("dtype", CODINGS)
+def test_coded_shards_stay_mapped_take_few_bytes_and_read_as_float32(tmp_path: Path, dtype: Coding) -> None:
+    key = coded_key(dtype)
+    fill(open_again(tmp_path, key), [2, 0, 1])
+    shards = open_again(tmp_path, key)
+    assert (shards.missing(), shards.dimensions) == ([], 8)
+    read = CodedRows(code(vectors(range(ROWS)), dtype), dtype, 8)
+    np.testing.assert_array_equal(np.concatenate(shards.blocks()), read[:])
+    for block in shards.blocks():
+        assert isinstance(block, CodedRows)
+        assert isinstance(block.raw.base, np.memmap)
+    assert (
+        sum(np.load(shards.path(shard)).nbytes for shard in range(3)) == ROWS * {"int8": 4 + 8, "binary": 4 + 1}[dtype]
+    )
+    taken = Embeddings(shards.blocks()).take(np.array([2400, 3, 1024, 3]))
+    np.testing.assert_array_equal(taken, read[np.array([2400, 3, 1024, 3])])
+
+
+@pytest.mark.parametrize("dtype", CODINGS)
+def test_what_coding_loses_is_kept_with_each_shard_and_summed_up(tmp_path: Path, dtype: Coding) -> None:
+    key = coded_key(dtype)
+    fill(open_again(tmp_path, key))
+    found = open_again(tmp_path, key).cosines
+    whole = vectors(range(ROWS)).astype(np.float64)
+    read = CodedRows(code(vectors(range(ROWS)), dtype), dtype, 8)[:].astype(np.float64)
+    true = (whole * read).sum(axis=1) / np.linalg.norm(whole, axis=1) / np.linalg.norm(read, axis=1)
+    assert found == pytest.approx((true.mean(), true.min()))
+    fill(open_again(tmp_path))
+    assert open_again(tmp_path).cosines is None
+    assert "cosines" not in (open_again(tmp_path).folder / "manifest.jsonl").read_text()
+
+
+@pytest.mark.parametrize("dtype", CODINGS)
+@pytest.mark.parametrize("how", ["flipped", "cut", "empty", "gone"])
+def test_a_damaged_coded_shard_is_made_again_to_the_byte(tmp_path: Path, dtype: Coding, how: str) -> None:
+    key = coded_key(dtype)
+    first = open_again(tmp_path, key)
+    fill(first)
+    before = [first.path(shard).read_bytes() for shard in range(3)]
+    damage_nothing_else(first.path(1), how)
+    shards = open_again(tmp_path, key)
+    assert shards.missing() == [1]
+    if how != "gone":
+        assert [path for path, _ in verify_cache(tmp_path)] == [first.path(1)]
+    fill(shards)
+    assert [first.path(shard).read_bytes() for shard in range(3)] == before
+    assert verify_cache(tmp_path) == []
+
+
+@pytest.mark.parametrize(("own", "strange"), [("float32", "float16"), ("int8", "float32"), ("binary", "int8")])
+def test_a_shard_of_another_precision_is_named_and_made_again(
+    tmp_path: Path, own: StoreDtype, strange: StoreDtype, caplog: pytest.LogCaptureFixture
+) -> None:
+    stores = {dtype: open_again(tmp_path, coded_key(dtype)) for dtype in (own, strange)}
+    for shards in stores.values():
+        fill(shards)
+    stores[own].path(1).write_bytes(stores[strange].path(1).read_bytes())
+    with caplog.at_level(logging.WARNING):
+        assert open_again(tmp_path, coded_key(own)).missing() == [1]
+    assert "000001.npy holds " in caplog.text
+    assert f"instead of {'uint8' if own in CODINGS else own}" in caplog.text
+
+
 @given(rows=st.integers(1, 400_000))
 def test_shards_cover_every_row_once(rows: int) -> None:
     shards = Shards(Path("nowhere"), KEY, rows, {}, set())
@@ -76,6 +145,7 @@ def test_shards_cover_every_row_once(rows: int) -> None:
         EmbeddingKey("a" * 64, "b" * 64, "query", "passage: "),
         EmbeddingKey("a" * 64, "b" * 64, "passage", "query: "),
         EmbeddingKey("a" * 64, "b" * 64, "passage", "passage: ", "float16"),
+        EmbeddingKey("a" * 64, "b" * 64, "passage", "passage: ", "int8"),
         EmbeddingKey("a" * 64, "b" * 64, "passage", "passage: ", "float32", 4),
     ],
 )
@@ -148,8 +218,12 @@ def test_a_store_hashes_a_shard_once_and_measures_it_always(tmp_path: Path, monk
     assert store.open(KEY, ROWS).missing() == [0]
 
 
-def test_a_full_disk_says_so_and_leaves_no_half_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shards = open_again(tmp_path)
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_a_full_disk_says_so_and_leaves_no_half_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: StoreDtype
+) -> None:
+    key = coded_key(dtype)
+    shards = open_again(tmp_path, key)
     fill(shards, [0])
 
     def full(*_: object, **__: object) -> None:
@@ -159,7 +233,7 @@ def test_a_full_disk_says_so_and_leaves_no_half_shard(tmp_path: Path, monkeypatc
     with pytest.raises(EnvironmentFault, match="disk is full"):
         fill(shards, [1])
     monkeypatch.undo()
-    assert open_again(tmp_path).missing() == [1, 2]
+    assert open_again(tmp_path, key).missing() == [1, 2]
     assert not list(shards.folder.glob(".*.tmp"))
 
 
