@@ -226,6 +226,28 @@ def test_approximate_index_reports_its_recall(run: Run, caplog: pytest.LogCaptur
     assert 0 < recalls["eng-Latn"]["recall"] <= 1
 
 
+def test_index_of_codes_reports_its_recall_and_that_it_reranks_the_stored_rows(run: Run) -> None:
+    _, exact = run("--json")
+    code, coded = run("--json", "--index", "binary:3", "--store-dtype", "float16", "--force")
+    assert code == 0
+    manifest = read_manifest(results()[0])
+    assert manifest["settings"] == {"index": "binary:3", "store_dtype": "float16"}
+    # Eight passages are searched as they are, whatever the index.
+    assert {one["recall"] for one in manifest["recall_against_exact"].values()} == {1.0}
+    for one, other in zip(json.loads(exact)["results"], json.loads(coded)["results"], strict=True):
+        assert other["value"] == pytest.approx(one["value"], abs=0.01)
+
+
+def test_coded_store_reports_what_it_lost(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    assert run("--store-dtype", "int8", "--pairs", "*:en")[0] == 0
+    lost = read_manifest(results()[0])["counts"]["stored_cosine"]
+    assert set(lost) == {"eng-Latn"}
+    assert 0.99 < lost["eng-Latn"]["least"] <= lost["eng-Latn"]["mean"] < 1
+    assert "int8 passages: a stored vector's cosine with what it was" in caplog.text
+    run("--pairs", "*:en", "--force")
+    assert "stored_cosine" not in read_manifest(results()[0])["counts"]
+
+
 @pytest.mark.parametrize("index", ["faiss", "torch", "auto"])
 def test_every_exact_index_gives_the_same_scores(run: Run, index: str) -> None:
     _, first = run("--json", "--index", "faiss")
