@@ -68,7 +68,56 @@ def make_checkpoint(folder: Path, words: Sequence[str] = ()) -> Path:
     return folder / "model"
 
 
+def make_translator(folder: Path, *, ends: bool = True, licence: str = "cc-by-nc-4.0") -> Path:
+    """A random NLLB that spells: two layers, four languages. Where no text `ends`, every translation is cut off."""
+    import torch
+    from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
+
+    names = ["<s>", "<pad>", "</s>", "<unk>", "\u2581", *(chr(code) for code in range(33, 127))]
+    languages = ["eng_Latn", "deu_Latn", "fra_Latn", "swh_Latn"]
+    vocabulary = {name: i for i, name in enumerate(names)}
+    tokenizer = NllbTokenizer(vocab=vocabulary, merges=[], extra_special_tokens=languages, src_lang="fra_Latn")
+    torch.manual_seed(0)
+    size = {"d_model": 32, "max_position_embeddings": 128, "init_std": 0.5}
+    for side in ("encoder", "decoder"):
+        size |= {f"{side}_layers": 2, f"{side}_attention_heads": 2, f"{side}_ffn_dim": 64}
+    special = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+    model = M2M100ForConditionalGeneration(M2M100Config(vocab_size=len(tokenizer), **size, **special))
+    if ends:
+        model.generation_config.forced_eos_token_id = 2
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text(f"---\nlicense: {licence}\n---\n", encoding="utf-8")
+    return folder
+
+
+def write_rows(path: Path, negatives: int = 2, items: int = 12, **columns: Any) -> Path:
+    """Rows with English columns only: the negatives of a row are the positives of the next ones."""
+    texts = [f"about {WORDS[i % 12]} {WORDS[(i * 5 + 1) % 12]} no {i}" for i in range(items)]
+    rows = [
+        {
+            "anchor": f"where is {i}",
+            "positive": texts[i],
+            **{f"negative_{k}": texts[(i + k) % items] for k in range(1, negatives + 1)},
+            **{name: value(i) for name, value in columns.items()},
+        }
+        for i in range(items)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
 def smoke(base: Path, collection: Path, *overrides: str) -> Recipe:
     """The smoke recipe on a toy model and collection."""
     own = [f"model.base={base}", f"data.collection={collection}"]
     return load_recipe(RECIPES / "smoke.toml", [*own, *overrides])
+
+
+def smoke_of_rows(base: Path, rows: Path, folder: Path, *overrides: str) -> Recipe:
+    """The smoke recipe on a toy model and a file with role columns."""
+    path = folder / "rows.toml"
+    text = (
+        (RECIPES / "smoke.toml").read_text(encoding="utf-8").replace('collection = "toy-help"', f'files = ["{rows}"]')
+    )
+    path.write_text(text, encoding="utf-8")
+    return load_recipe(path, [f"model.base={base}", *overrides])

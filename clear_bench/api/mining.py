@@ -1,4 +1,4 @@
-"""Hard negatives for a training collection: retrieve with a checkpoint or BM25, leave out what may be relevant."""
+"""Hard negatives for training data: retrieve with a checkpoint or BM25, leave out what may be relevant."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from clear_bench.lexical import LexicalSearcher
 from clear_bench.models import passage_prompt, query_prompt
 from clear_bench.search import Searcher
 from clear_bench.store.files import atomic_write, write_text
+from clear_bench.train.files import provenance_file
 from clear_bench.train.recipe import Recipe
-from clear_bench.train.sources import english_files, provenance_file, read_texts
+from clear_bench.train.sources import english_side
 from clear_bench.types import ENGLISH, LanguagePair, Run, Texts, make_texts
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ SCHEMA = "clear-bench/negatives/1"
 PAIR = LanguagePair(ENGLISH, ENGLISH)
 BLOCK = 256
 Floats = NDArray[np.float32]
+Positives = Mapping[str, Sequence[str]]
+"""Id of a query -> ids of its own passages."""
 
 
 def with_mined(recipe: Recipe, folder: Path, **settings: Any) -> Recipe:  # Any: what `open_retriever` takes
@@ -43,12 +46,13 @@ def with_mined(recipe: Recipe, folder: Path, **settings: Any) -> Recipe:  # Any:
 def mine(recipe: Recipe, folder: Path, **settings: Any) -> Path:  # Any: what `open_retriever` takes
     """Write negatives.jsonl.gz (`_id`, `neg`), and how it was made beside it; an identical file is used again.
 
-    Only the English queries and passages of the training split take part. The query negative of a passage is the
-    translated query of the same id, which training joins; so ids of queries and of their passages must be equal.
+    Only English queries and passages take part: those of a collection's training split, whose ids must be equal for a
+    query and its passage, or all anchors, positives and negatives of rows with role columns. Query negatives are
+    joined in training: a passage's own query in the row's language.
     """
     part, data = recipe.mine, recipe.data
-    files = english_files(Path(str(data.collection)))
-    queries, passages = (_as_texts(read_texts(path, data.split)) for path in files)
+    side = english_side(data)
+    queries, passages = _as_texts(side.queries), _as_texts(side.passages)
     retriever = open_retriever(part.model, **settings)
     asked = {
         "schema": SCHEMA,
@@ -62,8 +66,9 @@ def mine(recipe: Recipe, folder: Path, **settings: Any) -> Path:  # Any: what `o
     made = provenance_file(path)
     if path.is_file() and made.is_file() and asked.items() <= json.loads(made.read_text(encoding="utf-8")).items():
         return path
-    negatives = choose(*_retrieve(retriever, queries, passages, part.depth + part.skip + 1), queries, passages,
-                       margin=part.margin, skip=part.skip, keep=part.keep)  # fmt: skip
+    depth = part.depth + part.skip + max(map(len, side.positives.values()), default=1)
+    negatives = choose(*_retrieve(retriever, queries, passages, side.positives, depth), queries, passages,
+                       side.positives, margin=part.margin, skip=part.skip, keep=part.keep)  # fmt: skip
     short = sum(len(found) < data.negatives for found in negatives.values())
     if short:
         log.warning(
@@ -76,37 +81,48 @@ def mine(recipe: Recipe, folder: Path, **settings: Any) -> Path:  # Any: what `o
 
 
 def choose(
-    run: Run, own: Floats, queries: Texts, passages: Texts, *, margin: float, skip: int, keep: int
+    run: Run,
+    own: Floats,
+    queries: Texts,
+    passages: Texts,
+    positives: Positives,
+    *,
+    margin: float,
+    skip: int,
+    keep: int,
 ) -> dict[str, list[str]]:
-    """Take, per query, the best-ranked passages that are clearly less similar than the positive.
+    """Take, per query, the best-ranked passages that are clearly less similar than its positives.
 
-    `own` is each query's similarity to its own passage, NaN where there is none: such a query gets no negatives. A
-    passage with the positive's text is the positive under another id.
+    `own` is each query's similarity to the least similar of its own passages, NaN where there is none: such a query
+    gets no negatives. A passage with a positive's text is the positive under another id.
     """
     names, texts = passages.ids.to_pylist(), passages.text.to_pylist()
-    positives = dict(zip(names, texts, strict=True))
+    known = dict(zip(names, texts, strict=True))
     found = {}
     for row, (item, limit) in enumerate(zip(queries.ids.to_pylist(), own * (1 - margin), strict=True)):
         hits = zip(run.positions[row].tolist(), run.similarities[row].tolist(), strict=True)
         # Comparisons with NaN are false: nothing is known to be less similar than a positive that is missing.
         usable = [i for rank, (i, similarity) in enumerate(hits) if i >= 0 and rank >= skip and similarity < limit]
-        found[item] = [names[i] for i in usable if names[i] != item and texts[i] != positives.get(item)][:keep]
+        own_texts = {known.get(name) for name in positives[item]}
+        found[item] = [names[i] for i in usable if names[i] not in positives[item] and texts[i] not in own_texts][:keep]
     return found
 
 
-def _retrieve(retriever: Retriever, queries: Texts, passages: Texts, depth: int) -> tuple[Run, Floats]:
-    """Search the passages; give the run and each query's similarity to its own passage."""
+def _retrieve(
+    retriever: Retriever, queries: Texts, passages: Texts, positives: Positives, depth: int
+) -> tuple[Run, Floats]:
+    """Search the passages; give the run and each query's similarity to the least similar of its own passages."""
     rows = np.arange(len(queries))
-    place = {name: i for i, name in enumerate(passages.ids.to_pylist())}
-    gold = np.array([place.get(name, -1) for name in queries.ids.to_pylist()], dtype=np.int64)
+    gold = _places(queries, passages, positives)
     if not isinstance(retriever, DenseRetriever):
         return _by_words(queries, passages, gold, depth)
     checkpoint, store, encoder = retriever.checkpoint, retriever.store, retriever.encoder
     asked = encode(checkpoint, queries, "query", query_prompt(checkpoint, ""), store, encoder).embeddings
     known = encode(checkpoint, passages, "passage", passage_prompt(checkpoint), store, encoder).embeddings
     run = Searcher([known], passages.ids, retriever.index, retriever.device).search(asked, rows, PAIR, depth)
-    own = (asked.take(rows) * known.take(np.maximum(gold, 0))).sum(axis=1)
-    return run, np.where(gold >= 0, own, np.nan).astype(np.float32)
+    vectors = asked.take(rows)
+    own = np.stack([(vectors * known.take(np.maximum(column, 0))).sum(axis=1) for column in gold.T])
+    return run, _least(np.where(gold.T >= 0, own, np.nan))
 
 
 def _by_words(queries: Texts, passages: Texts, gold: NDArray[np.int64], depth: int) -> tuple[Run, Floats]:
@@ -116,7 +132,7 @@ def _by_words(queries: Texts, passages: Texts, gold: NDArray[np.int64], depth: i
     for start in range(0, len(queries), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(queries)))
         run = searcher.search(queries, rows, PAIR, len(passages))
-        own.append(_similarity_of(run, gold[rows]))
+        own.append(_least(np.stack([_similarity_of(run, column) for column in gold[rows].T])))
         runs.append(replace(run, positions=run.positions[:, :depth], similarities=run.similarities[:, :depth]))
     positions = np.concatenate([run.positions for run in runs])
     similarities = np.concatenate([run.similarities for run in runs])
@@ -127,6 +143,20 @@ def _similarity_of(run: Run, gold: NDArray[np.int64]) -> Floats:
     """Look up one passage of each query among its hits; NaN where they share no word."""
     hit = (run.positions == gold[:, None]) & (gold >= 0)[:, None]
     return np.where(hit.any(axis=1), np.where(hit, run.similarities, -np.inf).max(axis=1), np.nan).astype(np.float32)
+
+
+def _places(queries: Texts, passages: Texts, positives: Positives) -> NDArray[np.int64]:
+    """Give the positions of each query's own passages, filled up with -1, [q, n]."""
+    place = {name: i for i, name in enumerate(passages.ids.to_pylist())}
+    own = [[place.get(name, -1) for name in positives[item]] for item in queries.ids.to_pylist()]
+    width = max(map(len, own), default=1)
+    return np.array([row + [-1] * (width - len(row)) for row in own], dtype=np.int64).reshape(-1, width)
+
+
+def _least(own: NDArray[np.float32]) -> Floats:
+    """Give the smallest similarity of each column that is known; NaN where none is."""
+    least: Floats = np.fmin.reduce(own, axis=0).astype(np.float32)
+    return least
 
 
 def _as_texts(found: Mapping[str, str]) -> Texts:

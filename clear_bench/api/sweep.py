@@ -16,6 +16,7 @@ from clear_bench.api.during_training import make_evaluator
 from clear_bench.api.mining import with_mined
 from clear_bench.api.plan import Plan
 from clear_bench.api.summary import summarise_results
+from clear_bench.api.translating import with_translated
 from clear_bench.errors import UsageError
 from clear_bench.losses import LOSSES
 from clear_bench.registry import lookup
@@ -75,7 +76,7 @@ def sweep(
     Everything lies below `out`: `runs/<loss>-<seed>/` and `results/`. A finished run is read, an unfinished one goes
     on from its last saved state. Raises `InputError` before anything is trained where batches differ between losses.
     """
-    recipe = with_mined(recipe, out / "mined", **settings)
+    recipe = with_translated(with_mined(recipe, out / "mined", **settings), out / "translated", **settings)
     runs = plan_runs(recipe, losses, seeds, budget)
     base = _evaluated(recipe.model.base, plans, out, settings)
     done = [_run(run, plans, out, settings) for run in runs]
@@ -94,6 +95,9 @@ def sweep(
 def plan_runs(recipe: Recipe, losses: Sequence[str], seeds: Sequence[int], budget: Budget) -> list[Run]:
     """Settle steps and prove that all losses of a seed get identical batches; nothing is trained yet."""
     _refuse(recipe, losses, seeds)
+    if recipe.data.query_negatives is None:  # all losses get the rows of those that take query negatives
+        paired = any("neg_query" in LOSSES[loss][0].roles for loss in losses)
+        recipe = replace(recipe, data=replace(recipe.data, query_negatives=paired))
     variants = {loss: replace(recipe, loss=replace(recipe.loss, name=loss)) for loss in losses}
     rows = {loss: prepare(variant).rows for loss, variant in variants.items()}
     runs = []

@@ -36,6 +36,10 @@ def train(
         from clear_bench.api.mining import with_mined
 
         settled = with_mined(settled, folder / "mined")
+    if settled.translate.model:
+        from clear_bench.api.translating import with_translated
+
+        settled = with_translated(settled, folder / "translated", dry_run=dry_run)
     if dry_run:
         from clear_bench.train.preview import preview
 

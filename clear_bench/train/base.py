@@ -8,6 +8,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from clear_bench.errors import CheckpointError, MissingExtraError, UsageError
+from clear_bench.models.prompts import passage_prompt, query_prompt, saved_prompts
 from clear_bench.train.collate import Side
 from clear_bench.train.parts import ModelPart
 from clear_bench.types import Checkpoint
@@ -105,12 +106,18 @@ def merge_adapters(model: SentenceTransformer) -> None:
 
 def sides(part: ModelPart, checkpoint: Checkpoint) -> tuple[Side, Side]:
     """Settle the prompt and length of queries and passages; other prompts than the model's own must be asked for."""
-    own = checkpoint.prompts
+    if part.instruction is not None and "{instruction}" not in checkpoint.prompts.get("query", ""):
+        msg = (
+            f"model.instruction is {part.instruction!r}, but the query prompt of {checkpoint.name}, "
+            f"{checkpoint.prompts.get('query', '')!r}, takes none: leave it out, or set model.query_prompt"
+        )
+        raise UsageError(msg)
+    own = {"query": query_prompt(checkpoint, part.instruction), "passage": passage_prompt(checkpoint)}
     given = {"query": part.query_prompt, "passage": part.passage_prompt}
     for side, prompt in given.items():
-        if prompt is not None and prompt != own.get(side, "") and not part.new_prompts:
+        if prompt is not None and prompt != own[side] and not part.new_prompts:
             msg = (
-                f"model.{side}_prompt is {prompt!r}, but the model's own is {own.get(side, '')!r}, which "
+                f"model.{side}_prompt is {prompt!r}, but the model's own is {own[side]!r}, which "
                 "evaluation would use; leave it out, or store it in the checkpoint by model.new_prompts = true"
             )
             raise UsageError(msg)
@@ -119,5 +126,15 @@ def sides(part: ModelPart, checkpoint: Checkpoint) -> tuple[Side, Side]:
         if length is not None and limit is not None and length > limit:
             msg = f"model.{name} is {length}, but the model reads {limit} tokens at most"
             raise UsageError(msg)
-    prompts = {side: own.get(side, "") if prompt is None else prompt for side, prompt in given.items()}
+    prompts = {side: own[side] if prompt is None else prompt for side, prompt in given.items()}
     return Side(prompts["query"], part.query_length or limit), Side(prompts["passage"], part.passage_length or limit)
+
+
+def store_prompts(model: SentenceTransformer, query: Side, passage: Side) -> None:
+    """Let the model carry the prompts it is trained with, where it says others or none: evaluation takes them from it.
+
+    A base may have its own from a list of known models, which knows nothing of what was trained from it.
+    """
+    saved = saved_prompts({"prompts": model.prompts, "default_prompt_name": model.default_prompt_name})
+    if saved != {"query": query.prompt, "passage": passage.prompt}:
+        model.prompts = {**model.prompts, "query": query.prompt, "document": passage.prompt, "passage": passage.prompt}

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clear_bench.errors import InputError, UsageError
+from clear_bench.train.files import json_lines
 from clear_bench.train.parts import DataPart
 from clear_bench.train.rows import Rows
-from clear_bench.train.sources import json_lines
 
 WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")
 """Words; scripts without spaces count by character."""

@@ -20,6 +20,9 @@ class ModelPart:
     """Put before queries; the model's own unless told. Another than the model's is refused without `new_prompts`."""
     passage_prompt: str | None = None
     new_prompts: bool = False
+    instruction: str | None = None
+    """What fills the query prompt of a model that takes instructions, and what the result then uses by default; the
+    model's own default unless told."""
     freeze_embeddings: bool = False
     """Leave the token embeddings as they are: on a multilingual model most parameters, and most of the memory."""
     trim_vocabulary: bool = False
@@ -56,7 +59,12 @@ class DataPart:
     negatives: int = 5
     """Hard negatives a row, and query negatives where the loss takes them; rows with fewer are dropped and counted."""
     negatives_file: str | None = None
-    """Negatives of a collection that lie elsewhere than in its own negatives.jsonl.gz; [mine] fills it in."""
+    """Negatives (`_id`, `neg`) that lie elsewhere than in a collection's own negatives.jsonl.gz; [mine] fills it in."""
+    translations_file: str | None = None
+    """Queries (`language`, `query`, `translation`) in languages that the data lacks; [translate] fills it in."""
+    query_negatives: bool | None = None
+    """Where negatives are mined or queries translated for rows with role columns: keep only negatives that have a query
+    in the row's language, as a collection's always must; unless told, where the loss takes query negatives."""
     bridge: str | None = None
     """Language of the `bridge` role; a row whose passage is missing in it is dropped and counted."""
     language_column: str = "language"
@@ -75,7 +83,7 @@ class DataPart:
 
 @dataclass(frozen=True, slots=True)
 class MinePart:
-    """Hard negatives for the English queries of a collection, found before training."""
+    """Hard negatives for the English queries of the data, found before training."""
 
     model: str = ""
     """`bm25`, or a checkpoint as `model.base` takes it; empty: no mining."""
@@ -88,6 +96,20 @@ class MinePart:
     """First ranks left out."""
     keep: int = 10
     """Negatives kept of each query; more than `data.negatives`, for some lack a translated query."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatePart:
+    """Queries in languages that the data lacks, translated from its English ones before training."""
+
+    model: str = ""
+    """A seq2seq model such as NLLB: a folder or a hub id (`id@revision`), with safetensors; empty: no translation."""
+    languages: tuple[str, ...] = ()
+    """Target languages in any spelling; rows carry the spelling given here."""
+    batch_size: int = 16
+    num_beams: int = 4
+    max_length: int = 128
+    """Tokens of a query and of its translation; what is longer is left out and counted."""
 
 
 @dataclass(frozen=True, slots=True)

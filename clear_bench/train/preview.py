@@ -9,6 +9,7 @@ from typing import Any
 from clear_bench.losses.objectives import QUERY_SIDE, Role
 from clear_bench.train.base import load_base, open_base, sides
 from clear_bench.train.collate import RoleCollator, Side
+from clear_bench.train.files import translation_records
 from clear_bench.train.plan import Prepared, prepare
 from clear_bench.train.recipe import Recipe
 
@@ -31,6 +32,9 @@ def preview(recipe: Recipe, processes: int = 1) -> dict[str, Any]:  # Any: JSON
         "roles": {role: list(columns) for role, columns in rows.roles.columns.items() if role in prepared.needed},
         "rows": len(rows),
         "dropped": dict(rows.drops),
+        "translations": {
+            language: count for made in translation_records(rows.sources) for language, count in made["counts"].items()
+        },
         "languages": sorted(set(rows.languages)),
         "steps": prepared.steps,
         "rows_per_step": per_step,

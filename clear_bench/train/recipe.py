@@ -10,9 +10,20 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from clear_bench.errors import UsageError
+from clear_bench.languages import canonical
 from clear_bench.losses import LOSSES
 from clear_bench.registry import lookup, refuse_unknown_keys
-from clear_bench.train.parts import BatchPart, DataPart, EvaluationPart, LossPart, MinePart, ModelPart, TrainingPart
+from clear_bench.train.parts import (
+    BatchPart,
+    DataPart,
+    EvaluationPart,
+    LossPart,
+    MinePart,
+    ModelPart,
+    TrainingPart,
+    TranslatePart,
+)
+from clear_bench.types import ENGLISH
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +33,7 @@ class Recipe:
     model: ModelPart = field(default_factory=ModelPart)
     data: DataPart = field(default_factory=DataPart)
     mine: MinePart = field(default_factory=MinePart)
+    translate: TranslatePart = field(default_factory=TranslatePart)
     loss: LossPart = field(default_factory=LossPart)
     batch: BatchPart = field(default_factory=BatchPart)
     training: TrainingPart = field(default_factory=TrainingPart)
@@ -112,12 +124,15 @@ def _settle_paths(recipe: Recipe, folder: Path) -> Recipe:
         not_in=tuple(map(settle, data.not_in)),
         collection=None if data.collection is None else settle(data.collection),
         negatives_file=None if data.negatives_file is None else settle(data.negatives_file),
+        translations_file=None if data.translations_file is None else settle(data.translations_file),
     )
     base = settle(recipe.model.base) if recipe.model.base else ""
     model = replace(recipe.model, base=base, vocabulary_texts=tuple(map(settle, recipe.model.vocabulary_texts)))
     evaluation = replace(recipe.evaluation, tasks=tuple(map(settle, recipe.evaluation.tasks)))
     mine = replace(recipe.mine, model=settle(recipe.mine.model)) if recipe.mine.model else recipe.mine
-    return replace(recipe, data=data, model=model, evaluation=evaluation, mine=mine)
+    translate = recipe.translate
+    translate = replace(translate, model=settle(translate.model)) if translate.model else translate
+    return replace(recipe, data=data, model=model, evaluation=evaluation, mine=mine, translate=translate)
 
 
 def _checked(recipe: Recipe) -> Recipe:
@@ -130,13 +145,8 @@ def _checked(recipe: Recipe) -> Recipe:
         raise UsageError("the recipe must name one source of rows: data.files, data.hub or data.collection")
     if (recipe.training.steps is None) == (recipe.training.epochs is None):
         raise UsageError("the recipe must say how long to train: training.steps or training.epochs, one of them")
-    if recipe.mine.model and (recipe.data.collection is None or recipe.data.negatives_file is not None):
-        raise UsageError("[mine] needs data.collection, and no data.negatives_file: it writes that file itself")
-    if not 0 <= recipe.mine.margin < 1 or recipe.mine.skip < 0:
-        msg = (
-            f"mine.margin is {recipe.mine.margin} and mine.skip {recipe.mine.skip}: give a share below 1, and 0 or more"
-        )
-        raise UsageError(msg)
+    _check_mine(recipe)
+    _check_translate(recipe)
     if recipe.model.dropout is not None and not 0 <= recipe.model.dropout < 1:
         msg = f"model.dropout is {recipe.model.dropout}, but a share of activations is at least 0 and below 1"
         raise UsageError(msg)
@@ -152,6 +162,30 @@ def _checked(recipe: Recipe) -> Recipe:
     return recipe
 
 
+def _check_mine(recipe: Recipe) -> None:
+    part = recipe.mine
+    if part.model and recipe.data.negatives_file is not None:
+        raise UsageError("[mine] writes data.negatives_file itself: leave one of them out")
+    if not 0 <= part.margin < 1 or part.skip < 0:
+        msg = f"mine.margin is {part.margin} and mine.skip {part.skip}: give a share below 1, and 0 or more"
+        raise UsageError(msg)
+
+
+def _check_translate(recipe: Recipe) -> None:
+    part = recipe.translate
+    if bool(part.model) != bool(part.languages):
+        raise UsageError("[translate] needs both: translate.model and translate.languages")
+    if part.model and recipe.data.translations_file is not None:
+        raise UsageError("[translate] writes data.translations_file itself: leave one of them out")
+    codes = [canonical(language) for language in part.languages]
+    if ENGLISH in codes:
+        msg = f"translate.languages lists {part.languages[codes.index(ENGLISH)]!r}: queries are translated from English"
+        raise UsageError(msg)
+    if twice := [code for code in codes if codes.count(code) > 1]:
+        msg = f"translate.languages lists {twice[0]} twice: {', '.join(part.languages)}"
+        raise UsageError(msg)
+
+
 def _positive(recipe: Recipe) -> dict[str, float | None]:
     return {
         "training.steps": recipe.training.steps,
@@ -163,6 +197,9 @@ def _positive(recipe: Recipe) -> dict[str, float | None]:
         "batch.temperature": recipe.batch.temperature,
         "mine.depth": recipe.mine.depth,
         "mine.keep": recipe.mine.keep,
+        "translate.batch_size": recipe.translate.batch_size,
+        "translate.num_beams": recipe.translate.num_beams,
+        "translate.max_length": recipe.translate.max_length,
         "model.query_length": recipe.model.query_length,
         "model.passage_length": recipe.model.passage_length,
     }

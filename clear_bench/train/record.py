@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from clear_bench.errors import UsageError
 from clear_bench.losses import LOSSES
 from clear_bench.store.files import write_text
+from clear_bench.train.files import translation_records
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -34,7 +35,12 @@ FREE = {
     "loss": ("mini_batch_size", "mini_batch_num_tokens"),
 }
 """Settings that may differ between a run and its continuation."""
-PATHS = {"data": ("files", "collection", "not_in", "negatives_file"), "model": ("base",), "mine": ("model",)}
+PATHS = {
+    "data": ("files", "collection", "not_in", "negatives_file", "translations_file"),
+    "model": ("base",),
+    "mine": ("model",),
+    "translate": ("model",),
+}
 """Settings that name a place; what lies there is compared by digest."""
 
 
@@ -190,6 +196,7 @@ def model_card(manifest: Mapping[str, Any], model: SentenceTransformer) -> str:
         f"* Loss: {', '.join(settings)}",
         f"* Data: {data['rows']} rows in {len(manifest['languages'])} languages ({', '.join(manifest['languages'])}), "
         f"licence {data['licence'] or 'not stated'}; dropped: {data['dropped'] or 'none'}",
+        *_translated(data["sources"]),
         f"* Seen: {seen['steps']} steps, {seen['rows']} rows, {seen['tokens']} tokens",
         f"* Seed {recipe['training']['seed']}, learning rate {recipe['training']['learning_rate']}, "
         f"{recipe['training']['precision']}",
@@ -205,6 +212,17 @@ def model_card(manifest: Mapping[str, Any], model: SentenceTransformer) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _translated(sources: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    for made in translation_records(sources):
+        kept = {language: count["texts"] - sum(count["dropped"].values()) for language, count in made["counts"].items()}
+        settings = ", ".join(f"{key} = {value}" for key, value in made["settings"].items())
+        yield (
+            f"* Queries in {', '.join(f'{language} ({count})' for language, count in kept.items())} are machine "
+            f"translations by {made['model']}, revision {made['revision'] or 'not stated'}, licence "
+            f"{made['licence'] or 'not stated'}, fingerprint {made['fingerprint'][:12]}; {settings}"
+        )
 
 
 def _results(evaluations: list[Mapping[str, float]]) -> list[str]:

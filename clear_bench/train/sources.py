@@ -1,28 +1,68 @@
-"""Reads training rows: a collection folder, files with role columns, or a hub data set."""
+"""Reads training rows: a collection folder to join, or files and hub data sets with role columns."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from clear_bench.errors import DataError, MissingExtraError, UsageError
-from clear_bench.losses.objectives import REPEATED, ROLES, Role
+from clear_bench.errors import DataError, UsageError
+from clear_bench.languages import canonical
+from clear_bench.losses.objectives import Role
 from clear_bench.losses.roles import resolve_roles
+from clear_bench.train.files import read_negatives, read_texts, read_translations, source_of
 from clear_bench.train.parts import DataPart
-from clear_bench.train.rows import Rows, as_texts, clean, join_rows, refuse_unknown_languages
+from clear_bench.train.rows import Rows, clean, join_rows, refuse_unknown_languages
+from clear_bench.train.tables import english_table, read_given, read_table
 
 ENGLISH_CODES = ("en", "eng-Latn", "eng", "eng_Latn")
+
+
+@dataclass(frozen=True, slots=True)
+class EnglishSide:
+    """What negatives are mined from."""
+
+    queries: Mapping[str, str]
+    """Id -> text."""
+    passages: Mapping[str, str]
+    positives: Mapping[str, Sequence[str]]
+    """Id of a query -> ids of its passages."""
 
 
 def read_rows(data: DataPart, needed: tuple[Role, ...]) -> Rows:
     """Read, join and clean the rows of a recipe; `needed` are the roles that the loss cannot do without."""
     if data.collection is not None:
         return clean(_read_collection(Path(data.collection), data))
-    return clean(_read_table(data, needed))
+    return clean(read_table(data, needed))
+
+
+def english_side(data: DataPart) -> EnglishSide:
+    """Read the English queries and passages of the training data."""
+    if data.collection is None:
+        return EnglishSide(*english_table(read_given(data)))
+    queries, passages = (read_texts(path, data.split) for path in english_files(Path(data.collection)))
+    return EnglishSide(queries, passages, {item: [item] for item in queries})
+
+
+def english_queries(data: DataPart, languages: Iterable[str]) -> list[str]:
+    """List the English queries that rows in further languages need, each once; refuses languages that are there."""
+    if data.collection is None:
+        rows = read_given(data)
+        if rows.of("cross_anchor"):
+            msg = (
+                f"[translate] is for data without translated queries, but column {rows.roles.order(('cross_anchor',))} "
+                "has them: leave one of them out"
+            )
+            raise UsageError(msg)
+        columns = [*rows.of("anchor"), *rows.of("neg_query")]
+        return list(dict.fromkeys(text for column in columns for text in column if text.strip()))
+    folder = Path(data.collection)
+    known = {_canonical(_code(path)): path for path in (folder / "queries").glob("*.jsonl*")}
+    if there := [language for language in languages if canonical(language) in known]:
+        msg = f"translate.languages lists {', '.join(there)}, but {folder / 'queries'} has them: leave them out there"
+        raise UsageError(msg)
+    texts = read_texts(english_files(folder)[0], data.split).values()
+    return list(dict.fromkeys(text for text in texts if text.strip()))
 
 
 def _read_collection(folder: Path, data: DataPart) -> Rows:
@@ -39,98 +79,40 @@ def _read_collection(folder: Path, data: DataPart) -> Rows:
         raise UsageError(msg)
     targets = [code for code in queries if code != english and (not data.languages or code in data.languages)]
     corpus = {_code(path): path for path in sorted((folder / "corpus").glob("*.jsonl*"))}
-    used = [queries[english], corpus[english], *(queries[code] for code in targets)]
-    own = next(iter(folder.glob("negatives.jsonl*")), None)
-    negatives = Path(data.negatives_file) if data.negatives_file is not None else own
-    if negatives is not None:
-        used.append(negatives)
-    if data.negatives and negatives is None:
-        msg = f"{folder}: no negatives.jsonl(.gz), but data.negatives is {data.negatives}: set mine.model, or it to 0"
-        raise DataError(msg)
-    if data.bridge is not None:
-        used.append(corpus[data.bridge])
+    negatives = _negatives_file(folder, data)
+    translated = None if data.translations_file is None else Path(data.translations_file)
+    bridge = None if data.bridge is None else corpus[data.bridge]
+    anchors = read_texts(queries[english], data.split)
     joined = join_rows(
-        read_texts(queries[english], data.split),
+        anchors,
         read_texts(corpus[english], data.split),
-        {row["_id"]: row["neg"] for row in json_lines(negatives)} if negatives else {},
-        {code: read_texts(queries[code], data.split) for code in targets},
+        read_negatives(negatives) if negatives else {},
+        {code: read_texts(queries[code], data.split) for code in targets} | _translated(translated, anchors),
         count=data.negatives,
-        bridge=None if data.bridge is None else read_texts(corpus[data.bridge], data.split),
+        bridge=None if bridge is None else read_texts(bridge, data.split),
     )
     roles = resolve_roles(joined.columns, ())
-    sources = tuple(_source(path, folder) for path in used)
+    used = [queries[english], corpus[english], *(queries[code] for code in targets), negatives, translated, bridge]
+    sources = tuple(source_of(path, folder) for path in used if path is not None)
     return Rows(joined.columns, joined.languages, roles, dict(joined.drops), sources, joined.ids)
 
 
-def read_texts(path: Path, split: str) -> dict[str, str]:
-    """Read id -> text; a title is joined with a space, and items of another split are left out."""
-    texts = {}
-    for row in json_lines(path):
-        if row.get("split", split) == split:
-            texts[row["_id"]] = f"{row.get('title') or ''} {row['text']}".strip()
-    return texts
+def _negatives_file(folder: Path, data: DataPart) -> Path | None:
+    own = next(iter(folder.glob("negatives.jsonl*")), None)
+    negatives = Path(data.negatives_file) if data.negatives_file is not None else own
+    if data.negatives and negatives is None:
+        msg = f"{folder}: no negatives.jsonl(.gz), but data.negatives is {data.negatives}: set mine.model, or it to 0"
+        raise DataError(msg)
+    return negatives
 
 
-def json_lines(path: Path) -> Iterator[dict[str, Any]]:  # Any: JSON
-    """Read a .jsonl or .jsonl.gz file; a line that is no object is refused with its number."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                msg = f"{path}, line {number}: {error}"
-                raise DataError(msg) from None
-            if not isinstance(row, dict):
-                msg = f"{path}, line {number}: {row!r} is no JSON object"
-                raise DataError(msg)
-            yield row
-
-
-def _read_table(data: DataPart, needed: tuple[Role, ...]) -> Rows:
-    """Read role columns through the datasets library and keep `data.negatives` of the numbered ones."""
-    table, sources = _load_table(data)
-    roles = resolve_roles(table.column_names, needed, data.roles)
-    kept = {role: names[: data.negatives] if role in REPEATED else names for role, names in roles.columns.items()}
-    for role in REPEATED:
-        if role in needed and len(kept.get(role, ())) < data.negatives:
-            msg = f"data.negatives is {data.negatives}, but the data has {len(kept.get(role, ()))} columns of {role}"
-            raise UsageError(msg)
-    where = data.hub or ", ".join(data.files)
-    names = [name for role in ROLES for name in kept.get(role, ())]
-    columns = {name: as_texts(name, table[name], where) for name in names}
-    has_language = data.language_column in table.column_names
-    languages = [str(code) for code in table[data.language_column]] if has_language else ["und"] * len(table)
-    named = {role: column for role, column in data.roles.items() if column in names}
-    ids = {name: list(map(str, table[f"{name}_id"])) for name in names if f"{name}_id" in table.column_names}
-    rows = Rows(columns, languages, resolve_roles(names, (), named), {}, sources, ids)
-    if data.languages:
-        refuse_unknown_languages(data.languages, languages)
-        rows = rows.keep([code in data.languages for code in languages], "language not asked for")
-    return rows
-
-
-def _load_table(data: DataPart) -> tuple[Any, tuple[dict[str, str], ...]]:  # Any: a datasets.Dataset
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        raise MissingExtraError("datasets", "train") from None
-    if data.hub is not None:
-        table = load_dataset(data.hub, data.subset, split=data.hub_split, revision=data.revision)
-        return table, ({"hub": data.hub, "revision": data.revision or "unpinned", "split": data.hub_split},)
-    paths = [Path(name) for name in data.files]
-    for path in paths:
-        if not path.is_file():
-            msg = f"no training file {path}"
-            raise UsageError(msg)
-    kinds = {".jsonl": "json", ".json": "json", ".gz": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-    kind = kinds.get(paths[0].suffix)
-    if kind is None:
-        msg = f"{paths[0]}: training rows are read from .jsonl, .jsonl.gz, .csv, .tsv or .parquet"
-        raise UsageError(msg)
-    options = {"sep": "\t"} if paths[0].suffix == ".tsv" else {}
-    table = load_dataset(kind, data_files=[str(path) for path in paths], split="train", **options)
-    return table, tuple(_source(path, path.parent) for path in paths)
+def _translated(path: Path | None, anchors: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Give language -> id -> translated query."""
+    found = {} if path is None else read_translations(path)
+    return {
+        language: {item: texts[text] for item, text in anchors.items() if text in texts}
+        for language, texts in found.items()
+    }
 
 
 def english_files(folder: Path) -> tuple[Path, Path]:
@@ -143,18 +125,13 @@ def english_files(folder: Path) -> tuple[Path, Path]:
     raise DataError(msg)
 
 
-def provenance_file(negatives: Path) -> Path:
-    """Name the file that says how negatives were made."""
-    return negatives.with_name(f"{negatives.name.split('.')[0]}.provenance.json")
-
-
-def _source(path: Path, folder: Path) -> dict[str, str]:
-    """Name a file by its place and digest; mined negatives bring along how they were made."""
-    shown = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
-    source = {"path": shown.as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    made = provenance_file(path)
-    return source | ({"provenance": made.read_text(encoding="utf-8")} if made.is_file() else {})
-
-
 def _code(path: Path) -> str:
     return path.name.split(".")[0]
+
+
+def _canonical(code: str) -> str:
+    """Spell a language of a collection as elsewhere; a code of its own stays."""
+    try:
+        return canonical(code)
+    except UsageError:
+        return code

@@ -20,7 +20,7 @@ from transformers.trainer_utils import set_seed
 from clear_bench.losses import LOSSES, make_loss
 from clear_bench.losses.objectives import Distillation, Role
 from clear_bench.store.files import disk_faults
-from clear_bench.train.base import load_base, merge_adapters, open_base, sides
+from clear_bench.train.base import load_base, merge_adapters, open_base, sides, store_prompts
 from clear_bench.train.collate import RoleCollator, Side
 from clear_bench.train.loop import Drift, Journal, Progress, RoleTrainer
 from clear_bench.train.plan import Prepared, prepare
@@ -83,8 +83,7 @@ def build(
     device = _device(recipe)
     model = load_base(recipe.model, checkpoint, device)
     query, passage = sides(recipe.model, checkpoint)
-    if recipe.model.new_prompts:
-        model.prompts = {**model.prompts, "query": query.prompt, "document": passage.prompt, "passage": passage.prompt}
+    store_prompts(model, query, passage)
     collator = RoleCollator(
         model, prepared.rows.roles, prepared.needed, query, passage,
         ids=prepared.rows.passage_numbers() if recipe.loss.mask_false_negatives else None,

@@ -17,9 +17,10 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from clear_bench.errors import UsageError
-from clear_bench.train.base import load_plain
+from clear_bench.models.prompts import passage_prompt, query_prompt
+from clear_bench.train.base import load_plain, sides
+from clear_bench.train.files import json_lines
 from clear_bench.train.plan import Prepared
-from clear_bench.train.sources import json_lines
 from clear_bench.types import Checkpoint
 
 Json = dict[str, Any]  # Any: tokenizer.json
@@ -31,8 +32,9 @@ WHOLE_SCRIPTS = ("CJK", "HANGUL")
 def trimmed(prepared: Prepared, checkpoint: Checkpoint, folder: Path) -> Checkpoint:
     """Write the base with the vocabulary of the training rows and `model.vocabulary_texts`, unless it is there."""
     if not folder.is_dir():
-        part, own = prepared.recipe.model, checkpoint.prompts
-        prompts = dict.fromkeys(["", *own.values(), part.query_prompt or "", part.passage_prompt or ""])
+        part = prepared.recipe.model
+        given = [side.prompt for side in sides(part, checkpoint)]
+        prompts = dict.fromkeys(["", *given, query_prompt(checkpoint), passage_prompt(checkpoint)])
         texts = chain(chain.from_iterable(prepared.rows.columns.values()), _file_texts(part.vocabulary_texts))
         trim(Path(str(checkpoint.path)), folder, (prompt + text for text in texts for prompt in prompts))
     return replace(checkpoint, path=folder)
