@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import xml.etree.ElementTree as ElementTree
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,12 @@ def test_the_ends_of_the_curve_are_the_two_checkpoints(base: Path, tuned: Path, 
     assert start["delta"] == 0
     assert end["base"] == start["candidate"] == middle["base"]
     assert document["best"]["cross"] == max(one["groups"]["toy"]["cross"]["delta"] for one in document["points"])
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(files("clear_bench").joinpath("schemas/merge.json").read_text("utf-8"))
+    for known in (document, document | {"best": None}):
+        jsonschema.validate(json.loads(json.dumps(known, allow_nan=False)), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document | {"best": {"weight": 0.5}}, schema)
     # Again: every result is there, and the mixture is not written a second time.
     stamp = (tmp_path / "checkpoints/w0.5/model.safetensors").stat().st_mtime_ns
     assert document == merge(str(base), str(tuned), plans, tmp_path, weights=(0, 0.5, 1), margin=1.0, keep="all")

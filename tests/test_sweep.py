@@ -1,20 +1,31 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from toy_task import write_task
-from toy_training import RECIPES, make_checkpoint, make_collection, smoke
+from toy_training import (
+    RECIPES,
+    make_checkpoint,
+    make_collection,
+    make_translator,
+    smoke,
+    smoke_of_rows,
+    write_rows,
+)
 
 from clear_bench.api import sweep as stage
 from clear_bench.api.plan import make_plans
 from clear_bench.api.sweep import plan_runs, sweep
 from clear_bench.api.sweep_table import as_markdown
+from clear_bench.api.translating import with_translated
 from clear_bench.cli import invoke
-from clear_bench.errors import InputError, UsageError
+from clear_bench.errors import DataError, InputError, UsageError
 from clear_bench.store.results import read_result
 from clear_bench.train.loop import RoleTrainer
 from clear_bench.train.plan import prepare
@@ -57,6 +68,19 @@ def test_all_losses_of_a_seed_train_on_the_same_batches(finished: tuple[Path, di
     assert {run["steps"] for run in document["runs"]} == {3}
 
 
+@pytest.mark.parametrize("change", ["", "schema", "budget", "batches"])
+def test_json_is_the_schemas_and_holds_no_nan(finished: tuple[Path, dict[str, Any]], change: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    document = json.loads(json.dumps(finished[1], allow_nan=False))
+    schema = json.loads(files("clear_bench").joinpath("schemas/sweep.json").read_text("utf-8"))
+    if change:
+        document[change] = "other"
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(document, schema)
+    else:
+        jsonschema.validate(document, schema)
+
+
 def test_contrasts_are_paired_differences_of_the_seed_means(finished: tuple[Path, dict[str, Any]]) -> None:
     out, document = finished
     (task,) = document["tasks"]
@@ -78,6 +102,20 @@ def test_contrasts_are_paired_differences_of_the_seed_means(finished: tuple[Path
     row = next(row for row in task["rows"] if row["name"] == "clear")
     gain = task["gains"][0]["groups"]["all"]
     assert gain["delta"] == pytest.approx(row["groups"]["all"]["value"] - task["rows"][0]["groups"]["all"]["value"])
+
+
+def test_all_losses_share_the_rows_that_have_translated_query_negatives(recipe: Recipe, tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "r.jsonl", negative_1=lambda i: f"asked by nobody {i}" if i < 4 else f"what {i}")
+    model = make_translator(tmp_path / "nllb")
+    settings = [f"translate.model={model}", "translate.languages=['de']", "translate.max_length=24", "data.negatives=2"]
+    asked = smoke_of_rows(Path(recipe.model.base), rows, tmp_path, *settings, "training.steps=1", "batch.size=2")
+    with pytest.raises(DataError, match="too few translated negatives': 12"):
+        plan_runs(with_translated(asked, tmp_path / "two"), ["infonce_x", "clear"], [0], "steps")
+    one = replace(asked, data=replace(asked.data, negatives=1))
+    runs = plan_runs(with_translated(one, tmp_path / "one"), ["infonce_x", "clear"], [0], "steps")
+    assert [run.recipe.data.query_negatives for run in runs] == [True, True]
+    rows_of = [prepare(run.recipe).rows for run in runs]
+    assert rows_of[0].digest == rows_of[1].digest
 
 
 def test_the_page_shows_base_losses_contrasts_and_what_they_cost(finished: tuple[Path, dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,19 @@ def test_a_finished_run_is_reused_and_another_in_its_place_refused(
     assert (straight / "model.safetensors").stat().st_mtime_ns == stamp
     with pytest.raises(UsageError, match="another finished run"):
         train(smoke(base, collection, "training.seed=1"), straight)
+
+
+def test_a_run_of_a_version_that_knew_fewer_settings_is_still_the_same_run(
+    straight: Path, base: Path, collection: Path, tmp_path: Path
+) -> None:
+    old = Path(shutil.copytree(straight, tmp_path / "old"))
+    manifest = json.loads((old / "manifest.json").read_text())
+    del manifest["identity"]["recipe"]["translate"]
+    del manifest["identity"]["recipe"]["model"]["instruction"]
+    (old / "manifest.json").write_text(json.dumps(manifest))
+    assert train(smoke(base, collection), old) == old
+    with pytest.raises(UsageError, match=r"recipe.model.dropout was None and is 0"):
+        train(smoke(base, collection, "model.dropout=0"), old)
 
 
 @pytest.mark.parametrize("key", [key for key in LOSSES if key != "clear"])

@@ -95,7 +95,8 @@ def sweep(
 def plan_runs(recipe: Recipe, losses: Sequence[str], seeds: Sequence[int], budget: Budget) -> list[Run]:
     """Settle steps and prove that all losses of a seed get identical batches; nothing is trained yet."""
     _refuse(recipe, losses, seeds)
-    if recipe.data.query_negatives is None:  # all losses get the rows of those that take query negatives
+    if recipe.data.collection is None and recipe.data.query_negatives is None:
+        # All losses get the rows of those that take query negatives.
         paired = any("neg_query" in LOSSES[loss][0].roles for loss in losses)
         recipe = replace(recipe, data=replace(recipe.data, query_negatives=paired))
     variants = {loss: replace(recipe, loss=replace(recipe.loss, name=loss)) for loss in losses}

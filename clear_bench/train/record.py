@@ -17,6 +17,7 @@ from clear_bench.errors import UsageError
 from clear_bench.losses import LOSSES
 from clear_bench.store.files import write_text
 from clear_bench.train.files import translation_records
+from clear_bench.train.recipe import Recipe
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -56,8 +57,22 @@ def describe(prepared: Prepared, checkpoint: Checkpoint) -> dict[str, Any]:
         "steps": prepared.steps,
         "base": checkpoint.fingerprint,
     }
-    plain: dict[str, Any] = json.loads(json.dumps(identity))  # tuples become lists, as in a file that was read back
+    return _plain(identity)
+
+
+def _plain(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn tuples into lists, as in a file that was read back."""
+    plain: dict[str, Any] = json.loads(json.dumps(identity))
     return plain
+
+
+def _read_identity(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete an identity that an earlier version wrote: a setting that it did not know stood at its default."""
+    recipe = dict(found.get("recipe", {}))
+    for section, defaults in _plain(Recipe().as_dict()).items():
+        known = {k: v for k, v in defaults.items() if k not in (*FREE.get(section, ()), *PATHS.get(section, ()))}
+        recipe[section] = known | recipe.get(section, {})
+    return {**found, "recipe": recipe}
 
 
 def finished(out: Path, identity: Mapping[str, Any]) -> bool:
@@ -65,7 +80,7 @@ def finished(out: Path, identity: Mapping[str, Any]) -> bool:
     file = out / "manifest.json"
     if not file.is_file():
         return False
-    found = json.loads(file.read_text(encoding="utf-8")).get("identity", {})
+    found = _read_identity(json.loads(file.read_text(encoding="utf-8")).get("identity", {}))
     if differences := list(_differences(found, identity)):
         msg = f"{out} holds another finished run ({'; '.join(differences[:5])}); choose another --out"
         raise UsageError(msg)
@@ -77,7 +92,8 @@ def claim(out: Path, identity: Mapping[str, Any], resume: bool) -> Path:
     work = out / WORK
     file = work / "identity.json"
     if file.is_file() and resume:
-        if differences := list(_differences(json.loads(file.read_text(encoding="utf-8")), identity)):
+        known = _read_identity(json.loads(file.read_text(encoding="utf-8")))
+        if differences := list(_differences(known, identity)):
             msg = f"{out} cannot be continued, for this is another run: {'; '.join(differences[:5])}"
             raise UsageError(msg)
         return work
