@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from clear_bench.api.plan import Plan
+from clear_bench.api.vectors import ReadyVectors, tell_of_coding, warn_of_truncation
 from clear_bench.api.words import LexicalRetriever
 from clear_bench.cluster import Loading, RayCluster
 from clear_bench.cluster.devices import Crew, Devices, devices_of
 from clear_bench.cluster.ranks import Ranks
 from clear_bench.encode import Encoding, Pool, encode, pending, progress
 from clear_bench.errors import UsageError
-from clear_bench.indexes import INDEXES, Index, check_backend
+from clear_bench.indexes import check_backend
 from clear_bench.lexical import NAME as BM25
 from clear_bench.models import load_encoder, open_checkpoint, passage_prompt, query_prompt
 from clear_bench.models.rows import Advance
-from clear_bench.rerank import candidate_positions, rerank
-from clear_bench.search import Searcher, recall_against_exact
 from clear_bench.store.embeddings import EmbeddingStore, StoreDtype
 from clear_bench.store.files import cache_root
 from clear_bench.types import Checkpoint, Judgements, Run, Side, Texts
 
 if TYPE_CHECKING:
     from clear_bench.models import Encoder
-
-log = logging.getLogger(__name__)
-
-MUCH_TRUNCATED = 0.05
-"""Share of cut texts above which a warning is given."""
 
 Engine = Literal["local", "ray"]
 Search = Callable[[Judgements], Run]
@@ -105,85 +98,17 @@ class DenseRetriever:
         done: dict[Side, dict[str, Encoding]] = {"query": {}, "passage": {}}
         for (side, texts, _), encoding in zip(sets, encodings, strict=True):
             done[side][texts.language] = encoding
-        _warn_of_truncation(done)
-        _tell_of_coding(self.store_dtype, done["passage"])
+        warn_of_truncation(done)
+        tell_of_coding(self.store_dtype, done["passage"])
         return ReadyVectors(plan, done["query"], done["passage"], self.index, self.device, self.cluster)
 
     def _encode(self, pool: Pool | None, advance: Advance, one: tuple[Side, Texts, str]) -> Encoding:
         side, texts, prompt = one
-        dtype = self.store_dtype
-        return encode(
-            self.checkpoint,
-            texts,
-            side,
-            prompt,
-            self.store,
-            self.encoder,
-            store_dtype=dtype,
-            advance=advance,
-            pool=pool,
-        )
+        settings: Json = {"store_dtype": self.store_dtype, "advance": advance, "pool": pool}
+        return encode(self.checkpoint, texts, side, prompt, self.store, self.encoder, **settings)
 
     def _query_prompt(self, plan: Plan) -> str:
         return query_prompt(self.checkpoint, plan.task.instruction)
-
-
-@dataclass(slots=True)
-class ReadyVectors:
-    """The embeddings of a plan."""
-
-    plan: Plan
-    queries: Mapping[str, Encoding]
-    passages: Mapping[str, Encoding]
-    index: str
-    device: str | None
-    cluster: RayCluster | None = None
-    _recalls: Json = field(default_factory=dict)
-
-    @property
-    def counts(self) -> Json:
-        """Texts and tokens encoded, now and ever, and what was lost: texts cut, and vectors coded, by language."""
-        every = [*self.queries.values(), *self.passages.values()]
-        coded = {language: one.cosines for language, one in self.passages.items() if one.cosines}
-        lost = {language: {"mean": mean, "least": least} for language, (mean, least) in coded.items()}
-        return {
-            "texts": sum(one.texts for one in every),
-            "encoded_texts": sum(one.fresh for one in every),
-            "tokens": _total(one.tokens for one in every),
-            "truncated_share": {
-                "query": {language: one.truncated_share for language, one in self.queries.items()},
-                "passage": {language: one.truncated_share for language, one in self.passages.items()},
-            },
-            **({"stored_cosine": lost} if lost else {}),
-        }
-
-    def open(self, passage: str) -> Search:
-        """Build the index of a passage side; an approximate one is compared with exact search at the first pair."""
-        collection = self.plan.collection
-        parts = [self.passages[part.language].embeddings for part in collection.parts(passage)]
-        ids = collection.passage_ids(passage)
-        index: str | Index = self.index
-        if self.cluster is not None and self.index in ("auto", *INDEXES):  # others are approximate, and searched here
-            index = self.cluster.index(self.index, parts[0].dimensions, self.device)
-        searcher = Searcher(parts, ids, index, self.device)
-
-        def search(judgements: Judgements) -> Run:
-            queries, pair = self.queries[judgements.pair.query].embeddings, judgements.pair
-            depth = self.plan.depth(passage)
-            if pair in collection.candidates:
-                given = candidate_positions(collection, pair, judgements.query_rows)
-                return rerank(queries, judgements.query_rows, parts, ids, pair, depth, given)
-            if not searcher.index.is_exact and passage not in self._recalls:
-                recall = recall_against_exact(searcher, queries, judgements.query_rows, depth)
-                self._recalls[passage] = asdict(recall)
-                log.warning("%s: recall@%d against exact search is %.4f", self.index, depth, recall.recall)
-            return searcher.search(queries, judgements.query_rows, pair, depth)
-
-        return search
-
-    def recalls(self) -> Json:
-        """Give the recall of an approximate index, by passage side."""
-        return self._recalls
 
 
 def open_retriever(
@@ -291,26 +216,3 @@ def _once(load: Callable[[], Encoder]) -> Callable[[], Encoder]:
         return loaded[0]
 
     return get
-
-
-def _total(counts: Any) -> int | None:  # Any: an iterable of int | None
-    known = list(counts)
-    return None if None in known else sum(known)
-
-
-def _warn_of_truncation(done: Mapping[Side, Mapping[str, Encoding]]) -> None:
-    for side, encodings in done.items():
-        shares = {language: one.truncated_share or 0.0 for language, one in encodings.items()}
-        many = [f"{language} {share:.0%}" for language, share in shares.items() if share > MUCH_TRUNCATED]
-        if many:
-            log.warning("texts cut at the model's length, %s side: %s; see --max-seq-length", side, ", ".join(many))
-
-
-def _tell_of_coding(dtype: StoreDtype, passages: Mapping[str, Encoding]) -> None:
-    found = [one.cosines for one in passages.values() if one.cosines]
-    if found:
-        mean, least = min(mean for mean, _ in found), min(least for _, least in found)
-        log.warning(
-            "%s passages: a stored vector's cosine with what it was is %.5f on average (worst language), %.5f at least",
-            dtype, mean, least,
-        )  # fmt: skip
