@@ -565,15 +565,38 @@ def test_candidates_of_one_query_have_a_limit_but_never_below_the_hits_asked_for
     assert asked == [30, 100]
 
 
-@pytest.mark.parametrize("value", [np.nan, 0.0])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 def test_index_of_codes_refuses_an_unusable_row_by_its_position(coding: Coding, value: float) -> None:
-    passages = vectors(2000)
-    passages[1500] = value
+    passages = np.repeat(vectors(200), 50, axis=0)
+    passages[9000:9004] = [[value], [-value], [value], [-value]]
     index = open_index(coding, 12, "cpu")
     index.add(passages)
     for _ in range(2):
-        with pytest.raises(InputError, match="passage vector of row 1500"):
+        with pytest.raises(InputError, match="passage vector of row 9000"):
             index.search(vectors(3), 2)
+
+
+@pytest.mark.parametrize("common", [0.0, 5.0])
+def test_rows_with_nothing_in_common_are_coded_whole(coding: Coding, common: float) -> None:
+    passages = vectors(1000)
+    passages = np.concatenate([passages + common, common - passages])  # their mean is zero, or the same everywhere
+    index = open_index(f"{coding}:2000", 12, "cpu")
+    index.add(passages)
+    similarities, _ = index.search(vectors(5, seed=1), 3)
+    true = vectors(5, seed=1).astype(np.float64) @ passages.T.astype(np.float64)
+    np.testing.assert_allclose(similarities, -np.sort(-true, axis=1)[:, :3], rtol=1e-6)
+
+
+def test_codes_are_searched_by_the_gpus_where_there_are_some(coding: Coding, monkeypatch: pytest.MonkeyPatch) -> None:
+    passages, queries = like_a_model(3000), like_a_model(20, seed=1)
+    expected = open_index(coding, 24, "cpu")
+    expected.add(passages)
+    wanted = expected.search(queries, 10)
+    gpus = FakeGpus(monkeypatch)
+    index = open_index(coding, 24, "cuda")
+    index.add(passages)
+    np.testing.assert_array_equal(index.search(queries, 10)[0], wanted[0])
+    assert {k for _, _, k in gpus.calls} == {10 * QUANTISED[coding]}
 
 
 def test_passages_that_are_all_equal_are_found_by_their_codes(coding: Coding) -> None:

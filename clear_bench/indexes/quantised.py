@@ -83,8 +83,10 @@ class Quantised:
     def _mean(self) -> NDArray[np.float32]:
         """Give the direction of the mean of a sample, a unit vector; zero where the rows have nothing in common."""
         chosen = np.unique(np.linspace(0, len(self._rows) - 1, _SAMPLE).astype(np.int64))
-        mean: NDArray[np.float64] = self._rows.take(chosen).mean(axis=0, dtype=np.float64)
-        return (mean / (np.linalg.norm(mean) or 1)).astype(np.float32)
+        with np.errstate(invalid="ignore"):  # rows that are not finite are refused when they are coded
+            mean: NDArray[np.float64] = self._rows.take(chosen).mean(axis=0, dtype=np.float64)
+        length = float(np.linalg.norm(mean))
+        return (mean / length if 0 < length < np.inf else np.zeros_like(mean)).astype(np.float32)
 
     def _best(self, queries: NDArray[np.float32], candidates: NDArray[np.int64], k: int) -> Hits:
         exact = self._similarities(queries, candidates)
