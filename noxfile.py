@@ -96,11 +96,23 @@ def leaderboards(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure beside the peers in one run: nox -s bench -- CARD [--full] [--write]; 4 x 4 takes about 20 minutes."""
+    """Measure beside the peers in one run: nox -s bench -- [CARD] [--full] [--write].
+
+    Without --full, a 4 x 4 matrix, searches, and curves to middle sizes: about half an hour on two cores. With it,
+    12 x 12, a million passages, and what only large sizes show: hours, and 8 GB of disk. The card is XQuAD from the
+    hub unless one is given; other arguments go to benchmarks/peers.py.
+    """
     install(session, "-e", EXTRAS, *TEST_TOOLS, "ir-measures", "ranx")
-    arguments = session.posargs or ["xquad"]
-    session.run("python", "benchmarks/peers.py", *arguments)
-    session.run("python", "benchmarks/matrix.py", arguments[0], *(["--write"] if "--write" in arguments else []))
+    given = session.posargs
+    card = [argument for argument in given[:1] if not argument.startswith("-")]
+    size, write = ([flag] if flag in given else [] for flag in ("--full", "--write"))
+    session.run("python", "benchmarks/peers.py", *given)
+    session.run("python", "benchmarks/matrix.py", *card, *size, *write)
+    session.run("python", "benchmarks/curves.py", *size, *write)
+    if size:
+        session.run("python", "benchmarks/encode.py", *card, *write)
+        for script in ("pairs", "memory", "miracl"):
+            session.run("python", f"benchmarks/{script}.py", *write)
 
 
 @nox.session

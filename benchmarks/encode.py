@@ -1,7 +1,7 @@
 """Encoding beside sentence-transformers' own `encode`, on the passages of a card, in one process.
 
-python benchmarks/encode.py CARD [--model embedded:me5-small-q4] [--languages ar,en,zh] [--repeat 3]
-python benchmarks/encode.py CARD --budgets 1024,2048,4096,8192     which number of tokens a batch should have
+python benchmarks/encode.py [CARD] [--model embedded:me5-small-q4] [--languages ar,en,zh] [--repeat 3]
+python benchmarks/encode.py [CARD] --budgets 1024,2048,4096,8192     which number of tokens a batch should have
 
 Language by language, the library with its default batches of 32 (as mteb calls it) and ours take turns, so that load
 from elsewhere meets both alike. CPU seconds count all of torch's threads; compare ratios, not seconds. On a shared
@@ -14,7 +14,6 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from sections import report, table
 from clear_bench import languages, readers
 from clear_bench.models import load_encoder, open_checkpoint, passage_prompt
 from clear_bench.models.encoder import SentenceEncoder
-from clear_bench.tasks import load_card
+from clear_bench.tasks import find_task
 from clear_bench.types import Checkpoint, Texts
 
 Vectors = NDArray[np.float32]
@@ -102,7 +101,7 @@ def rows(tallies: dict[str, Tally]) -> list[tuple[str, ...]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("card", type=Path)
+    parser.add_argument("card", nargs="?", default="xquad", help="task name, or the path of a card; default: xquad")
     parser.add_argument("--model", default="embedded:me5-small-q4")
     parser.add_argument("--languages", help="default: all of the card")
     parser.add_argument("--repeat", type=int, default=3)
@@ -111,7 +110,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--write", action="store_true", help="put the table into RESULTS.md")
     args = parser.parse_args()
-    corpora = readers.read(load_card(args.card)).corpora
+    corpora = readers.read(find_task(args.card)).corpora
     chosen = [languages.canonical(code) for code in args.languages.split(",")] if args.languages else list(corpora)
     sets = [corpora[language] for language in chosen]
     checkpoint = open_checkpoint(args.model, precision=args.precision)

@@ -13,7 +13,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -117,17 +118,32 @@ def memory(queries: int, depth: int) -> None:
 def child(path: str, spec: str, queries: int, depth: int) -> None:
     corpus, asked = np.load(path, mmap_mode="r"), unit_vectors(queries, 1)
     searcher = Searcher([blocks(corpus)], ids(len(corpus)), spec, "cpu")
-    before = anonymous()
-    peak = [before]
-    done = threading.Event()
-    watch = threading.Thread(target=lambda: [peak.append(anonymous()) for _ in iter(lambda: done.wait(0.01), True)])
-    watch.start()
-    cpu = time.process_time()
-    searcher.search(Embeddings((asked,)), np.arange(queries), PAIR, depth)
-    cpu = time.process_time() - cpu
-    done.set()
-    watch.join()
-    print(f"  {spec:6s} {len(corpus):>9,} rows: RssAnon {before:.0f} MB, {max(peak):.0f} MB at most; {cpu:.2f} CPU s")
+    with watched() as memory:
+        cpu = time.process_time()
+        searcher.search(Embeddings((asked,)), np.arange(queries), PAIR, depth)
+        cpu = time.process_time() - cpu
+    print(
+        f"  {spec:6s} {len(corpus):>9,} rows: RssAnon {memory[0]:.0f} MB, {max(memory):.0f} MB at most; {cpu:.2f} CPU s"
+    )
+
+
+@contextmanager
+def watched() -> Iterator[list[float]]:
+    """Collect the anonymous memory of this process in MB, every 10 ms until the block ends; the first was before it."""
+    seen, done = [anonymous()], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.01):
+            seen.append(anonymous())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+        seen.append(anonymous())
 
 
 def anonymous() -> float:
