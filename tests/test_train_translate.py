@@ -19,6 +19,7 @@ from toy_training import (
     write_rows,
 )
 
+from clear_bench.api.mining import with_mined
 from clear_bench.api.translating import translate, with_translated
 from clear_bench.cli import invoke
 from clear_bench.errors import CheckpointError, DataError, UsageError
@@ -149,6 +150,25 @@ def test_english_query_negatives_of_a_file_are_translated_too(
     rows = read_rows(with_translated(smoke_of_rows(base, given, tmp_path, *settings), tmp_path).data, CLEAR)
     assert rows.columns["cross_anchor"] == [f"de: where is {i}" for i in range(12)]
     assert rows.columns["neg_query_1"] == [f"de: what of {i}" for i in range(12)]
+
+
+def test_mined_negatives_of_a_file_bring_translated_queries(
+    model: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Translator, "_generate", prefixed)
+    settings = [
+        f"translate.model={model}",
+        "translate.languages=['de']",
+        f"mine.model={base}",
+        "mine.margin=0.001",
+        *SHORT,
+    ]
+    recipe = smoke_of_rows(base, write_rows(tmp_path / "r.jsonl", negatives=0), tmp_path, *settings)
+    rows = read_rows(with_translated(with_mined(recipe, tmp_path / "m"), tmp_path / "t").data, CLEAR)
+    assert len(rows) > 6
+    for negative, query in zip(rows.columns["negative_1"], rows.columns["neg_query_1"], strict=True):
+        assert query == f"de: where is {negative.split()[-1]}"
+    assert {"negatives.jsonl.gz", "translations.jsonl.gz"} <= {source["path"] for source in rows.sources}
 
 
 def test_an_interrupted_translation_goes_on_and_ends_the_same(

@@ -21,6 +21,7 @@ from clear_bench.models.checkpoint import HUB_ID, NO_PART, PARTS, digest_of, rea
 from clear_bench.models.scan import read_optional, scan
 from clear_bench.registry import unknown
 from clear_bench.store.files import disk_faults, sha256_file
+from clear_bench.train.files import json_lines
 from clear_bench.train.parts import TranslatePart
 from clear_bench.types import ENGLISH
 
@@ -91,8 +92,7 @@ class Finished:
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             path.write_bytes(whole)
-        for line in whole.decode().splitlines():
-            row = json.loads(line)
+        for row in json_lines(path):
             self.outcomes[row["key"]] = Outcome(row["translation"], row["problem"])
 
     def add(self, outcomes: Mapping[str, Outcome]) -> None:
