@@ -18,7 +18,7 @@ from clear_bench.cli.options import Command, json_option
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the checkpoint.")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in --out, to the same weights bit by bit.")
-@click.option("--dry-run", is_flag=True, help="Show roles, first rows, lengths and steps, and stop; nothing is translated.")
+@click.option("--dry-run", is_flag=True, help="Show rows, lengths, candidates and steps, and stop; translates nothing.")
 @json_option
 def train(
     recipe: Path, overrides: tuple[str, ...], out: Path | None, resume: bool, dry_run: bool, as_json: bool
