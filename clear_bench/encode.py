@@ -28,6 +28,11 @@ INTERVAL = 30.0
 class Pool(Protocol):
     """Encodes parts of a text set on several workers."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has ended; then it waits for no other process."""
+        ...
+
     def encode(
         self, texts: Texts, parts: Sequence[range], side: Side, prompt: str, advance: Advance
     ) -> Iterator[tuple[range, EncodedRows]]:
@@ -89,9 +94,9 @@ def encode(
             for rows, encoded in done:
                 yield rows, _checked(encoded, texts, rows, checkpoint, full.dimensions)
 
-        fresh = _fill(full, by_model)
+        fresh = _fill(full, by_model, pool)
         if checkpoint.truncate_dim is not None:
-            _fill(shards, lambda parts: ((rows, _cut(full, rows, texts, checkpoint)) for rows in parts))
+            _fill(shards, lambda parts: ((rows, _cut(full, rows, texts, checkpoint)) for rows in parts), pool)
         shards.read()
     embeddings = Embeddings(shards.blocks())
     tokens, truncated = shards.total("tokens"), shards.total("truncated")
@@ -131,11 +136,13 @@ def _open(
     return store.open(key, len(texts), {"model": checkpoint.name, "language": texts.language})
 
 
-def _fill(shards: Shards, make: Callable[[Sequence[range]], Iterable[tuple[range, EncodedRows]]]) -> int:
+def _fill(
+    shards: Shards, make: Callable[[Sequence[range]], Iterable[tuple[range, EncodedRows]]], pool: Pool | None
+) -> int:
     """Make the missing shards, each written as soon as it is there; gives how many rows were made."""
     made = 0
     if shards.missing():
-        with shards.lock():
+        with shards.lock(lambda: pool is not None and pool.is_over):
             for rows, encoded in make([shards.rows_of(shard) for shard in shards.missing()]):
                 shard = rows.start // shards.step
                 _check_range(encoded.vectors, shards.key.dtype)

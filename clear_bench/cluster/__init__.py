@@ -49,6 +49,8 @@ class RayCluster:
     """Of a running cluster; None starts one on this machine."""
     workers: int | None = None
     """Default: one a GPU where the device is CUDA, else one a node."""
+    is_over: bool = False
+    """See `encode.Pool`; here the process of the run itself waits, and Ctrl-C ends that."""
     _actors: list[Any] = field(default_factory=list)  # Any: Ray's handles
     _servers: list[tuple[str, int]] = field(default_factory=list)
     """Where the cluster's head and this machine's node listen."""

@@ -61,6 +61,8 @@ class Workers:
     _waiting: ThreadPoolExecutor
     """One thread for each worker."""
     _sets: ThreadPoolExecutor
+    is_over: bool = False
+    """See `encode.Pool`."""
     _free: SimpleQueue[Place] = field(default_factory=SimpleQueue)
     _lock: Lock = field(default_factory=Lock)
 
@@ -178,6 +180,7 @@ def at_work(loading: Loading, places: Sequence[Place]) -> Iterator[Workers]:
     try:
         yield workers
     finally:
+        workers.is_over = True
         for place in places:
             place.end()
         sets.shutdown(cancel_futures=True)

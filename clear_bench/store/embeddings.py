@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -188,8 +188,11 @@ class Shards:
         self._checked.add(path)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other processes from encoding the same texts; what they finished meanwhile is read first."""
+    def lock(self, is_over: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Keep other processes from encoding the same texts; what they finished meanwhile is read first.
+
+        The wait for one of them ends with `Timeout` when `is_over` says that this run has ended.
+        """
         from filelock import FileLock, Timeout
 
         with disk_faults(self.folder):
@@ -199,7 +202,12 @@ class Shards:
                 lock.acquire(timeout=0)
             except Timeout:
                 log.warning("another process encodes %s; waiting for it", " ".join(self.about.values()) or self.folder)
-                lock.acquire(poll_interval=0.1)
+                while not lock.is_locked:
+                    try:
+                        lock.acquire(timeout=1.0, poll_interval=0.1)
+                    except Timeout:
+                        if is_over():
+                            raise
         try:
             if not _same_key(self.folder, self._key_file()):
                 _empty(self.folder)
