@@ -102,4 +102,10 @@ def _load(loading: Loading) -> Any:  # Any: an encoder of any kind
             f"{checkpoint.fingerprint[:8]} instead of {loading.fingerprint[:8]}; put the same model on every node"
         )
         raise CheckpointError(msg)
-    return load_encoder(checkpoint, **loading.loading)
+    encoder = load_encoder(checkpoint, **loading.loading)
+    device = str(loading.loading.get("device"))
+    if device.startswith("cuda:"):
+        import torch
+
+        torch.cuda.set_device(device)  # pinned memory would open a context on the first GPU, too
+    return encoder
