@@ -6,6 +6,10 @@ python benchmarks/encode.py [CARD] --budgets 1024,2048,4096,8192     which numbe
 Language by language, the library with its default batches of 32 (as mteb calls it) and ours take turns, so that load
 from elsewhere meets both alike. CPU seconds count all of torch's threads; compare ratios, not seconds. On a shared
 machine set OMP_WAIT_POLICY=PASSIVE: threads that spin while they wait for a core count as work.
+
+The share of the matmul rate says how well the device is used: arithmetic of the model's matrices and of attention for
+the tokens encoded (padding is no work), over wall time, over the rate at which the same device multiplies two square
+matrices in the same precision.
 """
 
 from __future__ import annotations
@@ -22,11 +26,47 @@ from sections import report, table
 
 from clear_bench import languages, readers
 from clear_bench.models import load_encoder, open_checkpoint, passage_prompt
-from clear_bench.models.encoder import SentenceEncoder
+from clear_bench.models.encoder import DTYPES, SentenceEncoder
 from clear_bench.tasks import find_task
-from clear_bench.types import Checkpoint, Texts
+from clear_bench.types import Texts
 
 Vectors = NDArray[np.float32]
+
+
+MATRIX = {"cpu": 1024, "cuda": 8192}
+"""Side of the square matrices whose product tells what a device can do."""
+
+
+def matmul_rate(device: str, dtype: torch.dtype) -> float:
+    """Measure the best of ten products of two square matrices, in operations a second."""
+    size = MATRIX.get(torch.device(device).type, 2048)
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(10):
+        _wait(device)
+        started = time.perf_counter()
+        torch.mm(a, b)
+        _wait(device)
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best
+
+
+def operations(encoder: SentenceEncoder, lengths: NDArray[np.int64]) -> float:
+    """Count the multiplications and additions of encoding texts of these lengths: matrices, scores and their use."""
+    body = encoder.model[0].auto_model
+    matrices = sum(layer.weight.numel() for layer in _layers(body))
+    attention = 4.0 * body.config.num_hidden_layers * body.config.hidden_size * (lengths.astype(np.float64) ** 2).sum()
+    return 2.0 * matrices * float(lengths.sum()) + attention
+
+
+def _layers(body: torch.nn.Module) -> list[torch.nn.Linear]:
+    """List the matrices that every token goes through; a pooler sees one token a text."""
+    return [m for name, m in body.named_modules() if isinstance(m, torch.nn.Linear) and "pooler" not in name]
+
+
+def _wait(device: str) -> None:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def ours(encoder: SentenceEncoder, texts: Texts, prompt: str) -> Vectors:
@@ -65,10 +105,8 @@ def take_turns(work: dict[str, Callable[[], Vectors]], tallies: dict[str, Tally]
 
 
 def side_by_side(
-    checkpoint: Checkpoint, sets: list[Texts], budgets: list[int | None], repeat: int, device: str
+    encoder: SentenceEncoder, prompt: str, sets: list[Texts], budgets: list[int | None], repeat: int
 ) -> dict[str, Tally]:
-    encoder = load_encoder(checkpoint, device=device)
-    prompt = passage_prompt(checkpoint)
     ways = [SentenceEncoder(encoder.model, budget) for budget in budgets]
     ours(encoder, sets[0].head(range(32)), prompt)  # first calls allocate
     tallies: dict[str, Tally] = {}
@@ -85,7 +123,8 @@ def side_by_side(
     return tallies
 
 
-def rows(tallies: dict[str, Tally]) -> list[tuple[str, ...]]:
+def rows(tallies: dict[str, Tally], peak: float, work: float) -> list[tuple[str, ...]]:
+    """Lay out the table; `work` are the operations of all repetitions, `peak` the matmul rate."""
     base = tallies["sentence-transformers"]
     return [
         (
@@ -94,6 +133,7 @@ def rows(tallies: dict[str, Tally]) -> list[tuple[str, ...]]:
             f"{tally.cpu / base.cpu:.2f}",
             f"{min(tally.ratios):.2f} to {max(tally.ratios):.2f}",
             f"{tally.difference:.1e}",
+            f"{work / tally.wall / peak:.0%}",
         )
         for name, tally in tallies.items()
     ]
@@ -115,13 +155,19 @@ def main() -> None:
     sets = [corpora[language] for language in chosen]
     checkpoint = open_checkpoint(args.model, precision=args.precision)
     budgets: list[int | None] = [int(budget) for budget in args.budgets.split(",")] if args.budgets else [None]
-    tallies = side_by_side(checkpoint, sets, budgets, args.repeat, args.device)
+    encoder, prompt = load_encoder(checkpoint, device=args.device), passage_prompt(checkpoint)
+    peak = matmul_rate(args.device, DTYPES[args.precision])
+    strings = [prompt + text for texts in sets for text in texts.text.to_pylist()]
+    lengths = np.array([len(ids) for ids in encoder._tokenise(strings)[0]])
+    tallies = side_by_side(encoder, prompt, sets, budgets, args.repeat)
     body = (
-        f"{args.model} {args.precision} on {args.device}: {sum(map(len, sets))} passages in {len(sets)} languages, "
-        f"{torch.get_num_threads()} threads, in turn, {args.repeat} times.\n\n"
+        f"{args.model} {args.precision} on {args.device}: {len(strings):,} passages of {lengths.mean():.0f} tokens in "
+        f"{len(sets)} languages, {torch.get_num_threads()} threads, in turn, {args.repeat} times. Two square matrices "
+        f"are multiplied at {peak / 1e12:.2f} TFLOP/s.\n\n"
     )
-    columns = ("encoder", "CPU s", "of sentence-transformers", "languages", "largest difference")
-    report("encode", "Encoding", body + table(columns, rows(tallies)), write=args.write)
+    columns = ("encoder", "CPU s", "of sentence-transformers", "languages", "largest difference", "of the matmul rate")
+    lines = rows(tallies, peak, args.repeat * operations(encoder, lengths))
+    report("encode", "Encoding", body + table(columns, lines), write=args.write)
 
 
 if __name__ == "__main__":
