@@ -1,0 +1,90 @@
+"""The committed comparison of losses follows from the committed scores of every query."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clear_bench import compare
+from clear_bench.api.merge import tables as merge_tables
+from clear_bench.api.sweep_table import as_markdown
+from clear_bench.render.writers import markdown
+from clear_bench.store.results import Result, read_result
+
+FOLDER = Path(__file__).resolve().parents[1] / "leaderboards" / "training"
+
+
+def documents(schema: str) -> list[str]:
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+    return [name for name, one in found.items() if one["schema"] == schema]
+
+
+SWEEPS, MERGES = documents("clear-bench/sweep/1"), documents("clear-bench/merge/1")
+NO_DRAWS = compare.Resampling(replicates=0)
+
+
+def document(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def base_result() -> Result:
+    (folder,) = FOLDER.glob("results/me5-small-q4-*/xquad")
+    return read_result(folder)
+
+
+def differences(base: Sequence[Result], candidate: Sequence[Result]) -> dict[str, Any]:
+    found = compare.compare(base, candidate, resampling=NO_DRAWS)
+    return {group: compare.row(row) for group, row in found.groups.items()}
+
+
+def test_there_are_results() -> None:
+    assert SWEEPS
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_gain_and_contrast_of_a_sweep_follows_from_its_scores(name: str) -> None:
+    found = document(name)
+    (task,) = found["tasks"]
+    sides = {"base": [base_result()]}
+    for loss in found["losses"]:
+        runs = [run for run in found["runs"] if run["loss"] == loss]
+        assert [run["seed"] for run in runs] == found["seeds"]
+        sides[loss] = [read_result(FOLDER / run["results"]["xquad"]) for run in runs]
+    for row in [*task["gains"], *task["contrasts"]]:
+        candidate, base = row["name"].split(" - ")
+        again = json.loads(json.dumps(differences(sides[base], sides[candidate])))
+        assert again.keys() == row["groups"].keys()
+        for group, values in again.items():
+            assert values == pytest.approx(row["groups"][group], nan_ok=True), group
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_all_losses_of_a_seed_saw_the_same_batches(name: str) -> None:
+    found = document(name)
+    for run in found["runs"]:
+        manifest = json.loads((FOLDER / "runs" / f"{run['loss']}-{run['seed']}.json").read_text(encoding="utf-8"))
+        assert manifest["identity"]["batches"] == found["batches"][str(run["seed"])]
+        assert manifest["identity"]["recipe"]["loss"]["name"] == run["loss"]
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_the_page_of_a_sweep_is_its_document(name: str) -> None:
+    assert (FOLDER / f"{name}.md").read_text(encoding="utf-8") == as_markdown(document(name))
+
+
+@pytest.mark.parametrize("name", MERGES)
+def test_every_point_of_a_merge_follows_from_its_scores(name: str) -> None:
+    found = document(name)
+    results = [read_result(path) for path in (FOLDER / name).glob("results/*/xquad")]
+    by_name = {result.model: result for result in results}
+    for point in found["points"]:
+        again = json.loads(json.dumps(differences([base_result()], [by_name[point["checkpoint"]]])))
+        for group, values in again.items():
+            assert values == pytest.approx(point["groups"]["xquad"][group], nan_ok=True), group
+    pages = [markdown(table, 2) for table in merge_tables(found)]
+    assert (FOLDER / f"{name}.md").read_text(encoding="utf-8").startswith("\n".join(pages))
