@@ -93,6 +93,25 @@ def test_a_trimmed_vocabulary_is_matched_piece_by_piece(base: Path, tuned: Path,
     torch.testing.assert_close(mixed[word], 0.5 * weights(base)[word][kept] + 0.5 * state[word][kept])
 
 
+def test_a_base_that_is_loaded_without_its_pooler_is_mixed_all_the_same(
+    base: Path, tuned: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(base, tmp_path / "bare"))
+    kept = {name: tensor for name, tensor in weights(folder).items() if not name.startswith("pooler.")}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    settings = folder / "sentence_bert_config.json"
+    known = json.loads(settings.read_text()) if settings.is_file() else {}
+    settings.write_text(json.dumps(known | {"model_kwargs": {"add_pooling_layer": False}}))
+    mixed, after = (
+        weights(Interpolation(*open_pair(str(folder), str(tuned))).write(0.5, tmp_path / "w")),
+        weights(tuned),
+    )
+    assert any(name.startswith("pooler.") for name in after)
+    for name, tensor in after.items():
+        expected = 0.5 * kept[name] + 0.5 * tensor if name in kept else tensor
+        torch.testing.assert_close(mixed[name], expected)
+
+
 def with_swapped_pieces(folder: Path, target: Path) -> str:
     copy = Path(shutil.copytree(folder, target))
     spec = json.loads((copy / "tokenizer.json").read_text())

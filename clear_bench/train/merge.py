@@ -147,7 +147,11 @@ def _aligned(base: SentenceTransformer, tuned: SentenceTransformer, rows: Tensor
         for name, tensor in state.items():
             if tensor.data_ptr() == inputs.data_ptr():
                 state[name] = tensor[rows]
-    return state
+    # No vector comes from a pooler, and whether there is one depends on how a model was saved: the tuned one decides.
+    wanted = tuned.state_dict()
+    state = {name: tensor for name, tensor in state.items() if name in wanted or ".pooler." not in name}
+    missing = {name: tensor.clone() for name, tensor in wanted.items() if name not in state and ".pooler." in name}
+    return state | missing
 
 
 def _refuse_unlike(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], names: tuple[str, str]) -> None:
