@@ -18,12 +18,8 @@ from clear_bench.store.results import Result, read_result
 FOLDER = Path(__file__).resolve().parents[1] / "leaderboards" / "training"
 
 
-def documents(schema: str) -> list[str]:
-    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
-    return [name for name, one in found.items() if one["schema"] == schema]
-
-
-SWEEPS, MERGES = documents("clear-bench/sweep/1"), documents("clear-bench/merge/1")
+SWEEPS = sorted(path.stem for path in FOLDER.glob("*.json"))
+MERGES = sorted(f"{path.parent.name}/merge" for path in FOLDER.glob("*/merge.json"))
 NO_DRAWS = compare.Resampling(replicates=0)
 
 
@@ -44,6 +40,7 @@ def differences(base: Sequence[Result], candidate: Sequence[Result]) -> dict[str
 
 def test_there_are_results() -> None:
     assert SWEEPS
+    assert MERGES
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -80,7 +77,7 @@ def test_the_page_of_a_sweep_is_its_document(name: str) -> None:
 @pytest.mark.parametrize("name", MERGES)
 def test_every_point_of_a_merge_follows_from_its_scores(name: str) -> None:
     found = document(name)
-    results = [read_result(path) for path in (FOLDER / name).glob("results/*/xquad")]
+    results = [read_result(path) for path in (FOLDER / name).parent.glob("results/*/xquad")]
     by_name = {result.model: result for result in results}
     for point in found["points"]:
         again = json.loads(json.dumps(differences([base_result()], [by_name[point["checkpoint"]]])))
