@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from toy import make_toy_checkpoint
+from toy_task import write_many
 
 from clear_bench import cluster
 from clear_bench.cli import invoke
@@ -48,33 +48,7 @@ def test_a_model_in_memory_cannot_travel(capsys: pytest.CaptureFixture[str], tmp
 
 @pytest.fixture
 def card(tmp_path: Path) -> Path:
-    folder = tmp_path / "many"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    words = [f"{a}{b}{c}" for a in "kmnprst" for b in "aeiou" for c in "lmnrs"]
-
-    def lines(count: int, length: int) -> str:
-        texts = (" ".join(rng.choice(words, length)) + f" {i}" for i in range(count))
-        return "".join(json.dumps({"_id": f"p{i}", "text": text}) + "\n" for i, text in enumerate(texts))
-
-    (folder / "corpus.jsonl").write_text(lines(COUNT, 40), "utf-8")
-    (folder / "queries.jsonl").write_text(lines(100, 8), "utf-8")
-    judged = "".join(f"p{i}\tp{i}\t1\n" for i in range(100))
-    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + judged, "utf-8")
-    text = """
-name = "many"
-title = "Many passages"
-reader = "jsonl"
-languages = ["eng-Latn"]
-pairs = "all"
-metrics = ["nDCG@10"]
-main_metric = "nDCG@10"
-licence = "CC0-1.0"
-source.path = "."
-files = { corpus = "corpus.jsonl", queries = "queries.jsonl", qrels = "qrels.tsv" }
-"""
-    (folder / "card.toml").write_text(text, "utf-8")
-    return folder / "card.toml"
+    return write_many(tmp_path / "many", COUNT, 40)
 
 
 SCRIPT = """

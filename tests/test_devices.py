@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from toy import make_toy_checkpoint
+from toy_task import write_many
 
 import clear_bench
 from clear_bench.cli import invoke
@@ -290,32 +291,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("many")
-    rng = np.random.default_rng(0)
-    words = [f"{a}{b}{c}" for a in "kmnprst" for b in "aeiou" for c in "lmnrs"]
-
-    def lines(count: int, length: int) -> str:
-        made = (" ".join(rng.choice(words, length)) + f" {i}" for i in range(count))
-        return "".join(json.dumps({"_id": f"p{i}", "text": text}) + "\n" for i, text in enumerate(made))
-
-    (folder / "corpus.jsonl").write_text(lines(PASSAGES, 30), "utf-8")
-    (folder / "queries.jsonl").write_text(lines(100, 8), "utf-8")
-    judged = "".join(f"p{i}\tp{i}\t1\n" for i in range(100))
-    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + judged, "utf-8")
-    text = """
-name = "many"
-title = "Many passages"
-reader = "jsonl"
-languages = ["eng-Latn"]
-pairs = "all"
-metrics = ["nDCG@10"]
-main_metric = "nDCG@10"
-licence = "CC0-1.0"
-source.path = "."
-files = { corpus = "corpus.jsonl", queries = "queries.jsonl", qrels = "qrels.tsv" }
-"""
-    (folder / "card.toml").write_text(text, "utf-8")
-    return folder / "card.toml"
+    return write_many(tmp_path_factory.mktemp("many"), PASSAGES, 30)
 
 
 def line(model: Path, card: Path, folder: Path) -> list[str]:

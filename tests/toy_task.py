@@ -49,6 +49,34 @@ qrels = "qrels.tsv"
     return card
 
 
+def write_many(folder: Path, passages: int, length: int) -> Path:
+    """Write a card in English whose corpus needs several shards: random words, 100 queries; give the card's path."""
+    rng = np.random.default_rng(0)
+    words = [f"{a}{b}{c}" for a in "kmnprst" for b in "aeiou" for c in "lmnrs"]
+    for name, count, size in (("corpus", passages, length), ("queries", 100, 8)):
+        texts = (" ".join(rng.choice(words, size)) + f" {i}" for i in range(count))
+        _write(folder / f"{name}.jsonl", [{"_id": f"p{i}", "text": text} for i, text in enumerate(texts)])
+    judged = "".join(f"p{i}\tp{i}\t1\n" for i in range(100))
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + judged, "utf-8")
+    card = folder / "card.toml"
+    card.write_text(
+        """
+name = "many"
+title = "Many passages"
+reader = "jsonl"
+languages = ["eng-Latn"]
+pairs = "all"
+metrics = ["nDCG@10"]
+main_metric = "nDCG@10"
+licence = "CC0-1.0"
+source.path = "."
+files = { corpus = "corpus.jsonl", queries = "queries.jsonl", qrels = "qrels.tsv" }
+""",
+        "utf-8",
+    )
+    return card
+
+
 def _subjects(size: int) -> list[tuple[int, str]]:
     return [(i, f"{SUBJECTS[i % len(SUBJECTS)]} {i // len(SUBJECTS)}") for i in range(size)]
 

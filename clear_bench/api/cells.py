@@ -81,7 +81,8 @@ def run_table(plan: Plan, cell: Cell) -> pa.Table:
     positions = run.positions[:, : plan.run_depth]
     hit = positions >= 0
     rows, ranks = np.nonzero(hit)
-    passages, found = _distinct(positions[hit], len(plan.collection.passage_ids(pair.passage)))
+    ids = plan.collection.passage_ids(pair.passage)
+    passages, found = _distinct(positions[hit], len(ids))
     one = np.zeros(len(rows), dtype=np.int32)
     return pa.table(
         {
@@ -89,7 +90,7 @@ def run_table(plan: Plan, cell: Cell) -> pa.Table:
             "passage_language": _named(one, pa.array([pair.passage])),
             "query_id": _named(rows, plan.collection.queries[pair.query].ids.take(pa.array(run.query_rows))),
             "rank": pa.array(ranks + 1, pa.int32()),
-            "passage_id": _named(found, take_ascending(plan.collection.passage_ids(pair.passage), passages)),
+            "passage_id": _named(found, take_ascending(ids, passages)),
             "similarity": pa.array(run.similarities[:, : plan.run_depth][hit], pa.float32()),
         }
     )
@@ -99,8 +100,8 @@ def _distinct(positions: NDArray[np.int64], passages: int) -> tuple[NDArray[np.i
     """Give ascending positions that hold all of these, and where each stands in them; a small corpus is given whole."""
     if passages <= len(positions):
         return np.arange(passages), positions
-    found = np.unique(positions, return_inverse=True)
-    return found[0], found[1]
+    distinct, places = np.unique(positions, return_inverse=True)
+    return distinct, places
 
 
 def _named(codes: NDArray[np.integer], names: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:

@@ -206,11 +206,6 @@ def code_memory(dimensions: int, sizes: Sequence[TaskSize]) -> dict[Coding, int]
     return {coding: largest * code_bytes(coding, dimensions) for coding in QUANTISED}
 
 
-def batch_size(device: str | None) -> int:
-    """Give the tokens of one encoding batch unless told otherwise."""
-    return 32_768 if (device or "").startswith(("cuda", "mps")) else 4096
-
-
 def measure_search(dimensions: int, device: str | None) -> float:
     """Measure how many similarities a second exact search computes here, selection included; under a second's work."""
     queries, passages = np.random.default_rng(0), np.random.default_rng(1)

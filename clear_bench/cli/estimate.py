@@ -72,8 +72,8 @@ def estimate(
 def _document(
     inquiry: Inquiry, sizes: Sequence[TaskSize], rate: float, device: str | None, batch_tokens: int | None
 ) -> Json:
-    from clear_bench.api.estimate import batch_size, code_memory, measure_search, memory
-    from clear_bench.models.shape import read_shape
+    from clear_bench.api.estimate import code_memory, measure_search, memory
+    from clear_bench.models.shape import default_batch_tokens, read_shape
 
     checkpoint = inquiry.checkpoint
     shape = read_shape(checkpoint)
@@ -85,7 +85,7 @@ def _document(
         "parameters": shape.parameters,
         "store_dtype": inquiry.store_dtype,
         "tasks": [_task(size, shape.dimensions) for size in sizes],
-        "memory_bytes": memory(shape, sizes, checkpoint.precision, batch_tokens or batch_size(device)),
+        "memory_bytes": memory(shape, sizes, checkpoint.precision, batch_tokens or default_batch_tokens(device)),
         "code_bytes": code_memory(shape.dimensions, sizes),
         "rates": {"tokens_per_second": rate, "similarities_per_second": products},
         "seconds": {

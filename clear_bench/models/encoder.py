@@ -19,6 +19,7 @@ from sentence_transformers.base.modules import Transformer
 
 from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
 from clear_bench.models.rows import Advance, EncodedRows, strings
+from clear_bench.models.shape import default_batch_tokens
 from clear_bench.types import Checkpoint, Side, Texts
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ LOADING_ERRORS = (
     StrictDataclassError,
 )  # fmt: skip
 """What transformers and sentence-transformers raise for files that do not fit each other."""
-CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 2048, 32768
-"""On a CPU the activations of a batch should stay in the cache; a GPU wants a full device."""
 
 
 class SentenceEncoder:
@@ -45,8 +44,7 @@ class SentenceEncoder:
         self.model = model.eval()
         self.is_plain = is_plain(model)
         self.device = model.device
-        default = CPU_BATCH_TOKENS if self.device.type == "cpu" else GPU_BATCH_TOKENS
-        self.batch_tokens = batch_tokens or default
+        self.batch_tokens = batch_tokens or default_batch_tokens(self.device.type)
 
     def encode(self, texts: Texts, rows: range, side: Side, prompt: str, advance: Advance) -> EncodedRows:
         """Encode some rows, each after the prompt; batches depend on these rows alone."""

@@ -15,6 +15,8 @@ from clear_bench.types import Checkpoint
 Tokenise = Callable[[Sequence[str]], list[int]]
 """Counts the tokens of each text, specials included, as the model would read them."""
 
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 2048, 32768
+"""On a CPU the activations of a batch should stay in the cache; a GPU wants a full device."""
 _WIDTHS = ("out_features", "embedding_dimension", "word_embedding_dimension", "dim")
 
 
@@ -29,6 +31,11 @@ class Shape:
     inner: int
     """Width inside a feed-forward layer."""
     parameters: int
+
+
+def default_batch_tokens(device: str | None) -> int:
+    """Give the tokens of one encoding batch, padding counted, on `cpu` (or None), `cuda`, `cuda:1`, `mps`."""
+    return CPU_BATCH_TOKENS if (device or "cpu").startswith("cpu") else GPU_BATCH_TOKENS
 
 
 def read_shape(checkpoint: Checkpoint) -> Shape:
