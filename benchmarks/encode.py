@@ -27,46 +27,11 @@ from sections import report, table
 from clear_bench import languages, readers
 from clear_bench.models import load_encoder, open_checkpoint, passage_prompt
 from clear_bench.models.encoder import DTYPES, SentenceEncoder
+from clear_bench.models.rate import matmul_rate, operations
 from clear_bench.tasks import find_task
 from clear_bench.types import Texts
 
 Vectors = NDArray[np.float32]
-
-
-MATRIX = {"cpu": 1024, "cuda": 8192}
-"""Side of the square matrices whose product tells what a device can do."""
-
-
-def matmul_rate(device: str, dtype: torch.dtype) -> float:
-    """Measure the best of ten products of two square matrices, in operations a second."""
-    size = MATRIX.get(torch.device(device).type, 2048)
-    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(10):
-        _wait(device)
-        started = time.perf_counter()
-        torch.mm(a, b)
-        _wait(device)
-        best = min(best, time.perf_counter() - started)
-    return 2 * size**3 / best
-
-
-def operations(encoder: SentenceEncoder, lengths: NDArray[np.int64]) -> float:
-    """Count the multiplications and additions of encoding texts of these lengths: matrices, scores and their use."""
-    body = encoder.model[0].auto_model
-    matrices = sum(layer.weight.numel() for layer in _layers(body))
-    attention = 4.0 * body.config.num_hidden_layers * body.config.hidden_size * (lengths.astype(np.float64) ** 2).sum()
-    return 2.0 * matrices * float(lengths.sum()) + attention
-
-
-def _layers(body: torch.nn.Module) -> list[torch.nn.Linear]:
-    """List the matrices that every token goes through; a pooler sees one token a text."""
-    return [m for name, m in body.named_modules() if isinstance(m, torch.nn.Linear) and "pooler" not in name]
-
-
-def _wait(device: str) -> None:
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def ours(encoder: SentenceEncoder, texts: Texts, prompt: str) -> Vectors:
@@ -156,7 +121,7 @@ def main() -> None:
     checkpoint = open_checkpoint(args.model, precision=args.precision)
     budgets: list[int | None] = [int(budget) for budget in args.budgets.split(",")] if args.budgets else [None]
     encoder, prompt = load_encoder(checkpoint, device=args.device), passage_prompt(checkpoint)
-    peak = matmul_rate(args.device, DTYPES[args.precision])
+    peak = matmul_rate(torch.device(args.device), DTYPES[args.precision])
     strings = [prompt + text for texts in sets for text in texts.text.to_pylist()]
     lengths = np.array([len(ids) for ids in encoder._tokenise(strings)[0]])
     tallies = side_by_side(encoder, prompt, sets, budgets, args.repeat)
@@ -166,7 +131,7 @@ def main() -> None:
         f"are multiplied at {peak / 1e12:.2f} TFLOP/s.\n\n"
     )
     columns = ("encoder", "CPU s", "of sentence-transformers", "languages", "largest difference", "of the matmul rate")
-    lines = rows(tallies, peak, args.repeat * operations(encoder, lengths))
+    lines = rows(tallies, peak, args.repeat * operations(encoder.model[0].auto_model, lengths))
     report("encode", "Encoding", body + table(columns, lines), write=args.write)
 
 

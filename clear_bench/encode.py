@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,9 +17,6 @@ from clear_bench.types import Checkpoint, Embeddings, Side, Texts
 
 if TYPE_CHECKING:
     from clear_bench.models import Encoder
-
-INTERVAL = 30.0
-"""Seconds between two lines of progress where stderr is no terminal."""
 
 
 class Pool(Protocol):
@@ -71,14 +65,15 @@ def encode(
     *,
     store_dtype: StoreDtype = "float32",
     advance: Advance = lambda _: None,
+    tell: Callable[[float], None] = lambda _: None,
     pool: Pool | None = None,
 ) -> Encoding:
     """Give the vectors of a text set, from the store as far as they are there.
 
     `encoder` is called only when something is missing, so a complete cache loads no model; where there is a `pool`, its
-    workers encode instead. Vectors have unit length
-    where the checkpoint's similarity is cosine. Raises `CheckpointError` for a vector that is zero, not finite or of
-    another width, naming text and language.
+    workers encode instead. `advance` gets the number of texts just encoded, `tell` the share of the device's peak that
+    a shard was encoded at, where it is known. Vectors have unit length where the checkpoint's similarity is cosine.
+    Raises `CheckpointError` for a vector that is zero, not finite or of another width, naming text and language.
     """
     shards = _open(checkpoint, texts, side, prompt, store, store_dtype, checkpoint.truncate_dim)
     fresh = 0
@@ -92,6 +87,8 @@ def encode(
                 else ((rows, encoder().encode(texts, rows, side, prompt, advance)) for rows in parts)
             )
             for rows, encoded in done:
+                if encoded.share is not None:
+                    tell(encoded.share)
                 yield rows, _checked(encoded, texts, rows, checkpoint, full.dimensions)
 
         fresh = _fill(full, by_model, pool)
@@ -192,59 +189,3 @@ def _check_range(vectors: NDArray[np.float32], dtype: StoreDtype) -> None:
     if dtype == "float16" and np.abs(vectors).max(initial=0) > np.finfo(np.float16).max:
         msg = "these vectors have values above 65,504, which float16 cannot hold; use --store-dtype float32"
         raise UsageError(msg)
-
-
-@contextmanager
-def progress(total: int, what: str = "encoding", interval: float = INTERVAL) -> Iterator[Advance]:
-    """Show how far the encoding of `total` texts is: a bar on a terminal, else a line on stderr now and then.
-
-    Gives the function that `encode` takes as `advance`.
-    """
-    if sys.stderr.isatty() and total:
-        with _bar(total, what) as advance:
-            yield advance
-    else:
-        yield _lines(total, what, interval)
-
-
-@contextmanager
-def _bar(total: int, what: str) -> Iterator[Advance]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    started, done = time.monotonic(), 0
-    columns = ("[progress.description]{task.description}", "{task.fields[rate]}")
-    with Progress(
-        TextColumn(columns[0]),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(columns[1]),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as bar:
-        task = bar.add_task(what, total=total, rate="")
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            bar.update(task, advance=count, rate=f"{done / (time.monotonic() - started + 1e-9):,.0f} texts/s")
-
-        yield advance
-
-
-def _lines(total: int, what: str, interval: float) -> Advance:
-    started = last = time.monotonic()
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done, last
-        done += count
-        now = time.monotonic()
-        if now - last >= interval:
-            last, rate = now, done / (now - started)
-            left = (total - done) / rate
-            sys.stderr.write(f"{what}: {done:,} of {total:,} texts, {rate:,.0f} texts/s, about {left:,.0f} s left\n")
-            sys.stderr.flush()
-
-    return advance

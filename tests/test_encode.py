@@ -17,15 +17,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from slow_encoding import SlowToy, main, toy_texts
 from toy import make_toy_checkpoint
 
 from clear_bench.codes import CODINGS, CodedRows, Coding, code
-from clear_bench.encode import Encoding, encode, pending, progress
+from clear_bench.encode import Encoding, encode, pending
 from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
+from clear_bench.models import encoder as module
 from clear_bench.models import load_encoder, open_checkpoint
+from clear_bench.models.encoder import SentenceEncoder
 from clear_bench.models.objects import from_object
 from clear_bench.store import files
 from clear_bench.store.embeddings import EmbeddingStore
@@ -94,6 +97,26 @@ class TestVectors:
         one, two = (e.encode(texts, rows, "query", "", lambda _: None) for e in (encoder, other))
         np.testing.assert_allclose(one.vectors, two.vectors, atol=10 * ROUNDING)  # not normalised
         assert (one.tokens, one.truncated) == (two.tokens, two.truncated)
+
+    @pytest.mark.parametrize("ahead", [1, 7, 50])
+    def test_do_not_depend_on_how_many_texts_are_tokenised_at_once(
+        self, toy: Checkpoint, encoder: Any, ahead: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        texts, told = make_sentences(120), list[int]()
+        expected = encoder.encode(texts, range(120), "passage", "passage: ", lambda _: None)
+        monkeypatch.setattr(module, "AHEAD", ahead)
+        found = encoder.encode(texts, range(120), "passage", "passage: ", told.append)
+        np.testing.assert_allclose(found.vectors, expected.vectors, atol=ROUNDING)
+        assert (found.tokens, found.truncated, sum(told)) == (expected.tokens, expected.truncated, 120)
+        assert expected.truncated
+
+    def test_a_fault_of_the_tokenizer_is_raised(self, encoder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(_: list[str]) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr(encoder, "_tokenise", fail)
+        with pytest.raises(MemoryError):
+            encoder.encode(make_sentences(5), range(5), "passage", "", lambda _: None)
 
     def test_counts_are_those_of_the_tokenizer(self, toy: Checkpoint, encoder: Any, tmp_path: Path) -> None:
         texts = make_sentences(50)
@@ -413,30 +436,6 @@ class TestFaults:
 
 
 class TestProgress:
-    def test_writes_a_line_now_and_then_where_there_is_no_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with progress(10, "encoding toy", interval=0) as advance:
-            advance(4)
-            advance(6)
-        lines = capsys.readouterr().err.splitlines()
-        assert lines[0].startswith("encoding toy: 4 of 10 texts, ")
-        assert lines[1].startswith("encoding toy: 10 of 10 texts, ")
-        assert "s left" in lines[0]
-
-    def test_says_nothing_before_its_time(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with progress(10) as advance:
-            advance(4)
-        assert capsys.readouterr().err == ""
-
-    def test_shows_a_bar_on_a_terminal(
-        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-        monkeypatch.setenv("TERM", "xterm")
-        with progress(10, "encoding toy") as advance:
-            advance(10)
-        assert "10/10" in (shown := capsys.readouterr().err)
-        assert "texts/s" in shown
-
     def test_counts_every_text_that_is_encoded(self, toy: Checkpoint, encoder: Any, tmp_path: Path) -> None:
         counted: list[int] = []
         texts = make_sentences(50)
@@ -444,6 +443,32 @@ class TestProgress:
         assert sum(counted) == 50
         encode(toy, texts, "query", "", EmbeddingStore(tmp_path), refuse, advance=counted.append)
         assert sum(counted) == 50
+
+    def test_tells_the_share_of_the_devices_peak_once_it_is_worth_measuring(
+        self, toy: Checkpoint, encoder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "MEASURED_AFTER", 0.0)
+        told: list[float] = []
+        fresh = SentenceEncoder(encoder.model)
+        encode(toy, make_sentences(1500), "query", "", EmbeddingStore(tmp_path), lambda: fresh, tell=told.append)
+        assert len(told) == 2  # shards
+        assert all(0 < share < 1 for share in told)
+
+    def test_says_nothing_of_the_peak_after_a_moment(self, toy: Checkpoint, encoder: Any, tmp_path: Path) -> None:
+        fresh, told = SentenceEncoder(encoder.model), list[float]()
+        encode(toy, make_sentences(20), "query", "", EmbeddingStore(tmp_path), lambda: fresh, tell=told.append)
+        assert not told
+
+    def test_says_nothing_of_the_peak_where_the_device_has_no_room_to_measure_it(
+        self, encoder: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> float:
+            raise torch.OutOfMemoryError
+
+        monkeypatch.setattr(module, "MEASURED_AFTER", 0.0)
+        monkeypatch.setattr(module, "matmul_rate", fail)
+        fresh, texts = SentenceEncoder(encoder.model), make_sentences(20)
+        assert fresh.encode(texts, range(20), "query", "", lambda _: None).share is None
 
 
 def test_a_damaged_shard_is_encoded_again_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,12 +14,12 @@ from clear_bench.api.words import LexicalRetriever
 from clear_bench.cluster import Loading, RayCluster
 from clear_bench.cluster.devices import Crew, Devices, devices_of
 from clear_bench.cluster.ranks import Ranks
-from clear_bench.encode import Encoding, Pool, encode, pending, progress
+from clear_bench.encode import Encoding, Pool, encode, pending
 from clear_bench.errors import UsageError
 from clear_bench.indexes import check_backend
 from clear_bench.lexical import NAME as BM25
 from clear_bench.models import load_encoder, open_checkpoint, passage_prompt, query_prompt
-from clear_bench.models.rows import Advance
+from clear_bench.progress import Progress, progress
 from clear_bench.store.embeddings import EmbeddingStore, StoreDtype
 from clear_bench.store.files import cache_root
 from clear_bench.types import Checkpoint, Judgements, Run, Side, Texts
@@ -89,12 +89,12 @@ class DenseRetriever:
             *(("passage", texts, passage_prompt(self.checkpoint)) for texts in plan.passage_texts.values()),
         ]
         waiting = sum(pending(self.checkpoint, texts, side, p, self.store, self.store_dtype) for side, texts, p in sets)
-        with progress(waiting, f"encoding {plan.task.name}") as advance:
+        with progress(waiting, f"encoding {plan.task.name}") as shown:
             if self.crew is None or not waiting:
-                encodings = [self._encode(self.cluster, advance, one) for one in sets]
+                encodings = [self._encode(self.cluster, shown, one) for one in sets]
             else:
                 with self.crew.start() as workers:
-                    encodings = workers.each(partial(self._encode, workers, advance), sets)
+                    encodings = workers.each(partial(self._encode, workers, shown), sets)
         done: dict[Side, dict[str, Encoding]] = {"query": {}, "passage": {}}
         for (side, texts, _), encoding in zip(sets, encodings, strict=True):
             done[side][texts.language] = encoding
@@ -102,9 +102,9 @@ class DenseRetriever:
         tell_of_coding(self.store_dtype, done["passage"])
         return ReadyVectors(plan, done["query"], done["passage"], self.index, self.device, self.cluster)
 
-    def _encode(self, pool: Pool | None, advance: Advance, one: tuple[Side, Texts, str]) -> Encoding:
+    def _encode(self, pool: Pool | None, shown: Progress, one: tuple[Side, Texts, str]) -> Encoding:
         side, texts, prompt = one
-        settings: Json = {"store_dtype": self.store_dtype, "advance": advance, "pool": pool}
+        settings: Json = {"store_dtype": self.store_dtype, "advance": shown, "tell": shown.tell, "pool": pool}
         return encode(self.checkpoint, texts, side, prompt, self.store, self.encoder, **settings)
 
     def _query_prompt(self, plan: Plan) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 
 from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
+from clear_bench.models.rate import matmul_rate, operations
 from clear_bench.models.rows import Advance, EncodedRows, strings
 from clear_bench.models.shape import default_batch_tokens
 from clear_bench.types import Checkpoint, Side, Texts
@@ -30,6 +34,10 @@ log = logging.getLogger(__name__)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 MISSING = re.compile(r"^(\S+) *\| (?:\x1b\[\d+m)?MISSING", re.MULTILINE)
 """A line of transformers' report on a load, which a test holds to its wording."""
+AHEAD = 4096
+"""Texts that are tokenised at once, while the device encodes those before them."""
+MEASURED_AFTER = 5.0
+"""Seconds of encoding before the device's peak is measured, which takes a part of a second."""
 LOADING_ERRORS = (
     OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, UnpicklingError, SafetensorError,
     StrictDataclassError,
@@ -45,24 +53,53 @@ class SentenceEncoder:
         self.is_plain = is_plain(model)
         self.device = model.device
         self.batch_tokens = batch_tokens or default_batch_tokens(self.device.type)
+        self._spent = 0.0
+        self._peak: float | None = None
 
     def encode(self, texts: Texts, rows: range, side: Side, prompt: str, advance: Advance) -> EncodedRows:
         """Encode some rows, each after the prompt; batches depend on these rows alone."""
         if not self.is_plain:
             return self._by_library(strings(texts, rows), side, prompt, advance)
-        ids, truncated = self._tokenise([prompt + text for text in strings(texts, rows)])
-        lengths = np.array([len(one) for one in ids])
-        order = np.argsort(-lengths, kind="stable")
-        parts = []
-        with torch.inference_mode():
-            for batch in batches(lengths[order], self.batch_tokens):
-                parts.append(self._forward([ids[i] for i in order[batch.start : batch.stop]]))
-                advance(len(batch))
+        started = time.perf_counter()
+        given = [prompt + text for text in strings(texts, rows)]
+        # What is tokenised at once has texts of about one length, so that its batches waste little on padding.
+        longest_first = np.argsort([-len(text) for text in given], kind="stable")
+        chunks = [longest_first[start : start + AHEAD] for start in range(0, len(given), AHEAD)]
+        order, parts, lengths, truncated = list[NDArray[np.int64]](), list[torch.Tensor](), list[int](), 0
+        # A thread tokenises the next texts while the device is busy with these.
+        with ThreadPoolExecutor(1) as ahead, torch.inference_mode():
+            tokenised = ahead.map(lambda chunk: self._tokenise([given[i] for i in chunk]), chunks)
+            for chunk, (ids, cut) in zip(chunks, tokenised, strict=True):
+                sizes = np.array([len(one) for one in ids])
+                by_size = np.argsort(-sizes, kind="stable")
+                for batch in batches(sizes[by_size], self.batch_tokens):
+                    parts.append(self._forward([ids[i] for i in by_size[batch.start : batch.stop]]))
+                    advance(len(batch))
+                order.append(chunk[by_size])
+                lengths += sizes.tolist()
+                truncated += cut
             # One copy a shard: a GPU goes on with the next batch while this one is laid out.
             sorted_vectors = torch.cat(parts).float().cpu().numpy()
         vectors = np.empty_like(sorted_vectors)
-        vectors[order] = sorted_vectors
-        return EncodedRows(vectors, int(lengths.sum()), truncated)
+        vectors[np.concatenate(order)] = sorted_vectors
+        share = self._share(np.array(lengths), time.perf_counter() - started)
+        return EncodedRows(vectors, sum(lengths), truncated, share)
+
+    def _share(self, lengths: NDArray[np.int64], seconds: float) -> float | None:
+        """Say what share of the device's peak an encoding had; None where it is too short to measure the peak for."""
+        if self._peak is None:
+            self._spent += seconds
+            if self._spent < MEASURED_AFTER:
+                return None
+            try:
+                self._peak = matmul_rate(self.device, next(self.model.parameters()).dtype)
+            except torch.OutOfMemoryError:
+                self._peak = math.nan
+        try:
+            share = operations(self.model[0].auto_model, lengths) / seconds / self._peak
+        except AttributeError:  # a configuration that has other names for its sizes
+            return None
+        return None if math.isnan(share) else share
 
     def _tokenise(self, texts: list[str]) -> tuple[list[list[int]], int]:
         """Give token ids, specials included, and how many texts were cut."""

@@ -26,6 +26,8 @@ class EncodedRows:
     """Tokens encoded, specials included, padding not; None where the encoder does not count."""
     truncated: int | None = None
     """Texts that had more tokens than the model reads."""
+    share: float | None = None
+    """Arithmetic a second over what the device does at best; None where it was not measured."""
 
 
 def strings(texts: Texts, rows: range) -> list[str]:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from clear_bench.encode import encode, pending, progress
+from clear_bench.encode import encode, pending
 from clear_bench.errors import InputError, UsageError
 from clear_bench.models import load_encoder, open_checkpoint, passage_prompt, query_prompt
 from clear_bench.mteb_bridge.datasets import passage_texts, query_texts
 from clear_bench.mteb_bridge.naming import model_meta
+from clear_bench.progress import progress
 from clear_bench.qrels import find_rows
 from clear_bench.rerank import rerank
 from clear_bench.search import Searcher as PassageSearcher
@@ -112,8 +113,8 @@ class Searcher:
 
     def _from_store(self, texts: Texts, side: Side, prompt: str, task: TaskMetadata) -> Embeddings:
         about = (self.checkpoint, texts, side, prompt, self._store)
-        with progress(pending(*about, self._store_dtype), f"encoding {task.name}") as advance:
-            done = encode(*about, self._encoder, store_dtype=self._store_dtype, advance=advance)
+        with progress(pending(*about, self._store_dtype), f"encoding {task.name}") as shown:
+            done = encode(*about, self._encoder, store_dtype=self._store_dtype, advance=shown, tell=shown.tell)
         self.encoded += done.fresh
         return done.embeddings
 
