@@ -4,7 +4,9 @@
 
 The matrix is 4 x 4 of the card's languages (12 x 12 with --full), every framework in a process of its own, on the same
 checkpoint, texts and threads; seconds start after imports, and the model's loading counts. The matrix is run once, the
-other parts at least three times; --repeat asks for more. Without a card, XQuAD is loaded from the hub.
+other parts at least three times; --repeat asks for more. Without a card, XQuAD is loaded from the hub. mteb takes about
+an hour for 144 cells on two cores: --peers "clear-bench;mteb, L cells, times L" has it measure the 12 cells of a
+language with itself, and multiplies, for mteb encodes both sides of each cell anew; the loading is left out then.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ from clear_bench.tasks import find_task
 from clear_bench.types import Checkpoint, LanguagePair
 
 Cells = dict[LanguagePair, float]
-BASE = "mteb"
+Loaded = tuple[Any, list[int]]
+"""A model, and how many texts each call asked it for."""
+BASE, DIAGONAL = "mteb", "mteb, L cells, times L"
 
 
 def clear_bench(checkpoint: Checkpoint, plan: Plan, cache: Path) -> tuple[Cells, int]:
@@ -44,20 +48,29 @@ def clear_bench(checkpoint: Checkpoint, plan: Plan, cache: Path) -> tuple[Cells,
     return {pair: float(matrix.loc[pair.query, pair.passage]) for pair in plan.pairs}, counts["encoded_texts"]
 
 
-def with_mteb(checkpoint: Checkpoint, plan: Plan, cache: Path, variant: str = "") -> tuple[Cells, int]:
+def with_mteb(
+    checkpoint: Checkpoint, plan: Plan, cache: Path, variant: str = "", loaded: Loaded | None = None
+) -> tuple[Cells, int]:
     import mteb
     from mteb.models.cache_wrappers import CachedEmbeddingWrapper
     from mteb.models.search_encoder_index import FaissSearchIndex
     from mteb.models.search_wrappers import SearchEncoderWrapper
     from mteb_cells import cells_by_mteb
 
-    model, asked = counting(checkpoint)
+    model, asked = loaded or counting(checkpoint)
     wrapped: Any = mteb.SentenceTransformerEncoderWrapper(model)
     if variant == "cache":
         wrapped = CachedEmbeddingWrapper(wrapped, cache)
     if variant == "faiss":
         wrapped = SearchEncoderWrapper(wrapped, index_backend=FaissSearchIndex(wrapped))
     return cells_by_mteb(wrapped, plan), sum(asked)
+
+
+def on_the_diagonal(checkpoint: Checkpoint, plan: Plan, cache: Path, loaded: Loaded) -> tuple[Cells, int]:
+    """Let mteb measure one cell a language: together they ask for each text once, and the whole matrix L times."""
+    own = [pair for pair in plan.pairs if pair.query == pair.passage]
+    part = make_plan(plan.task, own, metric_names=["nDCG@10"], limit=plan.limit)
+    return with_mteb(checkpoint, part, cache, loaded=loaded)
 
 
 def with_library(checkpoint: Checkpoint, plan: Plan, cache: Path) -> tuple[Cells, int]:
@@ -82,7 +95,7 @@ def with_library(checkpoint: Checkpoint, plan: Plan, cache: Path) -> tuple[Cells
     return cells, sum(asked)
 
 
-def counting(checkpoint: Checkpoint) -> tuple[Any, list[int]]:
+def counting(checkpoint: Checkpoint) -> Loaded:
     """Load the checkpoint with sentence-transformers and count the texts that it is asked for."""
     from sentence_transformers import SentenceTransformer
 
@@ -96,11 +109,12 @@ def counting(checkpoint: Checkpoint) -> tuple[Any, list[int]]:
     return Counting(str(checkpoint.path), device="cpu", local_files_only=True), asked
 
 
-PEERS: dict[str, tuple[Callable[..., tuple[Cells, int]], dict[str, str]]] = {
+PEERS: dict[str, tuple[Callable[..., tuple[Cells, int]], dict[str, Any]]] = {
     "clear-bench": (clear_bench, {}),
     "clear-bench, warm store": (clear_bench, {}),
     "clear-bench, bf16": (clear_bench, {}),
     BASE: (with_mteb, {}),
+    DIAGONAL: (on_the_diagonal, {}),
     "mteb, FaissSearchIndex": (with_mteb, {"variant": "faiss"}),
     "mteb, CachedEmbeddingWrapper": (with_mteb, {"variant": "cache"}),
     "InformationRetrievalEvaluator": (with_library, {}),
@@ -113,22 +127,23 @@ def child(name: str, asked: argparse.Namespace) -> None:
     import faiss  # noqa: F401
     import mteb  # noqa: F401
     import sentence_transformers  # noqa: F401
-    import torch
 
     precision = "bf16" if name.endswith("bf16") else "fp32"
     checkpoint = open_checkpoint(asked.model, precision=precision)
     plan = the_plan(asked)
     step, settings = PEERS[name]
+    if name == DIAGONAL:
+        settings = {"loaded": counting(checkpoint)}  # once for the whole matrix, so it must not be multiplied
     with TemporaryDirectory() as folder:
         if "warm" in name:
             step(checkpoint, plan, Path(folder))
         cpu, wall = time.process_time(), time.perf_counter()
         cells, texts = step(checkpoint, plan, Path(folder), **settings)
         spent = time.process_time() - cpu, time.perf_counter() - wall
-    values = [cells[pair] for pair in plan.pairs]
-    print(
-        json.dumps({"cpu": spent[0], "wall": spent[1], "texts": texts, "cells": values, "t": torch.get_num_threads()})
-    )
+    times = len(plan.pairs) / len(cells)
+    values = [cells.get(pair) for pair in plan.pairs]
+    measured = {"cpu": times * spent[0], "wall": times * spent[1], "texts": round(times * texts), "cells": values}
+    print(json.dumps(measured))
 
 
 def the_plan(asked: argparse.Namespace) -> Plan:
@@ -140,7 +155,7 @@ def the_plan(asked: argparse.Namespace) -> Plan:
 
 
 def matrix(asked: argparse.Namespace) -> None:
-    chosen = asked.peers.split(";") if asked.peers else list(PEERS)
+    chosen = asked.peers.split(";") if asked.peers else [name for name in PEERS if name != DIAGONAL]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for _ in range(asked.repeat):
         for name in chosen:
@@ -150,16 +165,17 @@ def matrix(asked: argparse.Namespace) -> None:
             )
             found[name].append(json.loads(done.stdout.splitlines()[-1]))
             print(f"{name}: {found[name][-1]['wall']:.1f} s", file=sys.stderr, flush=True)
-    base = found.get(BASE, found[chosen[0]])
+    base = found.get(BASE) or found.get(DIAGONAL) or found[chosen[0]]
     rows = [_matrix_row(name, runs, base) for name, runs in found.items()]
     plan = the_plan(asked)
     texts = [sum(map(len, sets.values())) for sets in (plan.query_texts, plan.passage_texts)]
     often = "Each ran once." if asked.repeat == 1 else f"In turn, {asked.repeat} times."
+    side = len(plan.query_texts)
     size = f"{asked.model} on {plan.task.name}: {len(plan.pairs)} pairs, {texts[0]:,} queries, {texts[1]:,} passages."
     columns = ("framework", "CPU s", "of mteb", "wall s", "of mteb", "texts encoded", "largest difference of a cell")
     report(
-        "matrix-of-a-model",
-        "A language matrix with a real model",
+        f"matrix-of-a-model-{side}",
+        f"A matrix of {side} languages with a real model",
         f"{size} {often}\n\n{table(columns, rows)}",
         write=asked.write,
     )
@@ -170,8 +186,8 @@ def _matrix_row(name: str, runs: list[dict[str, Any]], base: list[dict[str, Any]
         own, other = ([run[key] for run in side] for side in (runs, base))
         return middle(own), f"{median(own) / median(other):.3f}"
 
-    differences = np.abs(np.subtract(runs[-1]["cells"], base[-1]["cells"]))
-    return name, *both("cpu"), *both("wall"), f"{runs[-1]['texts']:,}", f"{differences.max():.1e}"
+    cells, others = (np.array(side[-1]["cells"], dtype=float) for side in (runs, base))
+    return name, *both("cpu"), *both("wall"), f"{runs[-1]['texts']:,}", f"{np.nanmax(np.abs(cells - others)):.1e}"
 
 
 def timed(work: dict[str, Callable[[], object]], repeat: int) -> dict[str, list[float]]:

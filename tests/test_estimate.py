@@ -174,3 +174,42 @@ def test_codes_in_memory_are_those_of_the_largest_passage_side(
     assert document["code_bytes"] == {"int8": largest * (8 + HIDDEN), "binary": largest * (8 + HIDDEN // 8)}
     assert invoke(["estimate", *arguments]) == 0
     assert "with --index binary, in memory too" in capsys.readouterr().out
+
+
+def test_a_task_of_mteb_is_counted_from_its_own_statistics(
+    checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("mteb")
+    arguments = ["--model", str(checkpoint.path), "--tasks", "mteb:XQuADRetrieval", "--tokens-per-second", "1e6"]
+    [task] = asked(capsys, *arguments)["tasks"]  # type: ignore[misc]
+    assert (task["counts_from"], task["passages"]) == ("card", 12 * 240)
+    assert task["queries"] == 14_199  # mteb 2.26: queries with a judgement, in 12 languages
+
+
+@pytest.mark.parametrize(("devices", "times"), [("cpu", 1), ("cpu,cpu", 1), ("cuda:0,cuda:1,cuda:2", 3)])
+def test_only_gpus_share_the_time_and_every_worker_holds_a_model(
+    checkpoint: Checkpoint,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    devices: str,
+    times: int,
+) -> None:
+    monkeypatch.setattr("clear_bench.cluster.devices._gpus", lambda: 4)
+    monkeypatch.setattr(module, "measure_search", lambda *_: 1e9)
+    arguments = ["--model", str(checkpoint.path), "--tasks", "miracl", "--tokens-per-second", "1e6", "--offline"]
+    alone, shared = asked(capsys, *arguments), asked(capsys, *arguments, "--devices", devices)
+    workers = len(devices.split(","))
+    assert shared["devices"] == devices.split(",")
+    assert shared["seconds"]["encode"] == pytest.approx(alone["seconds"]["encode"] / times)  # type: ignore[index]
+    assert shared["memory_bytes"]["weights"] == workers * alone["memory_bytes"]["weights"]  # type: ignore[index]
+    assert invoke(["estimate", *arguments, "--devices", devices]) == 0
+    shown = capsys.readouterr().out
+    assert ("on each of cuda:0, cuda:1, cuda:2" in shown) == (times == 3)
+
+
+def test_a_device_that_is_not_there_is_refused(checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--model", str(checkpoint.path), "--tasks", "mini", "--tokens-per-second", "1"]
+    assert invoke(["estimate", *arguments, "--devices", "tpu:0"]) == 2
+    assert "'tpu:0' is no device" in capsys.readouterr().err
+    assert invoke(["estimate", *arguments, "--devices", "cpu", "--device", "cpu"]) == 2
+    assert "give one of them" in capsys.readouterr().err

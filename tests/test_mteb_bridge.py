@@ -11,6 +11,7 @@ from typing import Any
 import datasets
 import mteb
 import pytest
+from huggingface_hub import errors
 from mteb.mocks.mock_tasks import (
     MockInstructionReranking,
     MockInstructionRetrieval,
@@ -26,6 +27,7 @@ from toy_task import write_task
 
 from clear_bench.api import evaluate as our_evaluate
 from clear_bench.api.plan import make_plans
+from clear_bench.cli import invoke
 from clear_bench.errors import InputError, UsageError
 from clear_bench.mteb_bridge import Searcher, as_mteb_task, register
 from clear_bench.mteb_bridge.directions import REVIEWS, subset_pairs
@@ -306,11 +308,31 @@ def test_their_command_line_knows_our_tasks(toy: Path) -> None:
 
 
 def test_run_takes_a_task_of_mteb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    from clear_bench.cli import invoke
-
     monkeypatch.setitem(_registry(), "HardReranking", HardReranking)
     line = ["run", "--model", "bm25", "--tasks", "mteb:HardReranking", "--pairs", "de:de", "--out", str(tmp_path)]
     assert invoke([*line, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["results"]
     assert {(row["task"], row["query_language"]) for row in rows} == {("mteb-HardReranking", "deu-Latn")}
     assert invoke(["run", "--model", "bm25", "--tasks", "mteb:STS12"]) == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ConnectionError("Couldn't reach 'mteb/XQuADRetrieval' on the Hub (ConnectTimeout)"),
+        FileNotFoundError("Dataset 'mteb/XQuADRetrieval' doesn't exist on the Hub or cannot be accessed.\nMore"),
+        vars(errors)["HTTPError"]("timed out"),
+    ],
+)
+def test_a_hub_that_does_not_give_the_data_is_said_in_one_sentence(
+    fault: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("mteb.abstasks.retrieval.AbsTaskRetrieval.load_data", fail)
+    given = ["run", "--model", "bm25", "--tasks", "mteb:XQuADRetrieval", "--pairs", "de:de", "--out", str(tmp_path)]
+    assert invoke(given) == 4
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"error: the data of mteb:XQuADRetrieval cannot be loaded: {str(fault).splitlines()[0]};")
+    assert not list(tmp_path.iterdir())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clear_bench import readers
+from clear_bench.api.plan import Read
 from clear_bench.codes import CODINGS, Coding, row_bytes
 from clear_bench.encode import pending, stored_dtype
 from clear_bench.errors import EnvironmentFault, UsageError
@@ -118,14 +119,16 @@ class Inquiry:
     tokenise: Tokenise | None = None
 
 
-def size_task(task: Task, pairs: Sequence[LanguagePair], inquiry: Inquiry, depth: int = 100) -> TaskSize:
+def size_task(
+    task: Task, pairs: Sequence[LanguagePair], inquiry: Inquiry, depth: int = 100, read: Read = readers.read
+) -> TaskSize:
     """Count what a task holds: from its texts where they are on this machine, else from its card. Nothing is fetched.
 
-    Raises `UsageError` where neither says how many texts there are.
+    `read` may know of tasks that `readers` does not. Raises `UsageError` where neither says how many texts there are.
     """
     is_read = True
     try:
-        collection = readers.read(task, pairs, offline=True)
+        collection = read(task, pairs, True)
     except EnvironmentFault as error:
         is_read, sets = False, _from_card(task, pairs, error)
     else:
@@ -184,18 +187,24 @@ def _from_card(task: Task, pairs: Sequence[LanguagePair], error: EnvironmentFaul
     return sets
 
 
-def memory(shape: Shape, sizes: Sequence[TaskSize], precision: str, batch_tokens: int) -> dict[str, int]:
-    """Estimate resident memory in bytes, by what needs it. Texts and vectors are mapped files, and count as none."""
+def memory(
+    shape: Shape, sizes: Sequence[TaskSize], precision: str, batch_tokens: int, workers: int = 0
+) -> dict[str, int]:
+    """Estimate resident memory in bytes, by what needs it. Texts and vectors are mapped files, and count as none.
+
+    Of `workers` of `--devices` each holds a model and a shard; the process of the run then loads no model.
+    """
     sets = [one for size in sizes for one in size.sets]
     shard = min(LARGE_SHARD, max(one.texts for one in sets))
     queries = max(one.texts for one in sets if one.side == "query")
+    models = max(1, workers)
     return {
-        "program": PROGRAM,
-        "weights": shape.parameters * WIDTHS[precision],
+        "program": (1 + workers) * PROGRAM,
+        "weights": models * shape.parameters * WIDTHS[precision],
         # What one layer holds at a time: its input, queries, keys, values, output, and the feed-forward's two sides.
-        "batch": batch_tokens * (6 * shape.hidden + 2 * shape.inner) * WIDTHS[precision],
+        "batch": models * batch_tokens * (6 * shape.hidden + 2 * shape.inner) * WIDTHS[precision],
         # As the model gives them, sorted back, and normalised.
-        "shard": 3 * shard * shape.dimensions * 4,
+        "shard": models * 3 * shard * shape.dimensions * 4,
         "search": SEARCH_BLOCK + 2 * queries * shape.dimensions * 4 + 3 * 12 * max(size.hits for size in sizes),
     }
 

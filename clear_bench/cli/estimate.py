@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clear_bench.cli.options import DTYPES, Command, cache_option, json_option, model_options, offline_option, option
+from clear_bench.cli.task_names import resolve
 
 if TYPE_CHECKING:
     from clear_bench.api.estimate import Inquiry, TaskSize
@@ -19,13 +20,14 @@ Json = dict[str, Any]  # Any: JSON
 
 @click.command(cls=Command)
 @option("--model", required=True, help="Folder, hub id (id@revision) or embedded:NAME.")
-@option("--tasks", required=True, help="Task or group names or card paths, comma-separated.")
+@option("--tasks", required=True, help="Tasks, groups, card paths or mteb:NAME, comma-separated.")
 @option("--pairs", default="all", show_default=True, help="query:passage: en:en, *:en, de:POOL, direct, cross ...")
 @option(
     "--tokens-per-second",
     type=click.FloatRange(min=0, min_open=True),
-    help="Encoding rate; without it the model is loaded and measured for a few seconds.",
+    help="Encoding rate of one device; without it the model is loaded and measured for a few seconds.",
 )
+@option("--devices", help="As in run: several GPUs share the encoding; several workers on one CPU are no faster.")
 @model_options
 @cache_option
 @offline_option
@@ -35,6 +37,7 @@ def estimate(
     tasks: str,
     pairs: str,
     tokens_per_second: float | None,
+    devices: str | None,
     cache_dir: Path | None,
     store_dtype: Any,
     device: str | None,
@@ -48,20 +51,24 @@ def estimate(
     whose vectors are in the cache already cost no time. Times are of this machine unless a rate is given.
     """  # Any: the options of `run`, handed on by name
     from clear_bench.api.estimate import Inquiry, size_task
+    from clear_bench.cluster.devices import devices_of
     from clear_bench.models import open_checkpoint
     from clear_bench.models.shape import open_tokeniser
     from clear_bench.store.embeddings import EmbeddingStore
     from clear_bench.store.files import cache_root
-    from clear_bench.tasks import find_tasks, plan_pairs
+    from clear_bench.tasks import Task, find_tasks, plan_pairs
 
     root = cache_root(cache_dir)
     checkpoint = open_checkpoint(model, cache_dir=root, **settings)
     inquiry = Inquiry(checkpoint, EmbeddingStore(root), store_dtype, open_tokeniser(checkpoint))
-    chosen = find_tasks(tasks)
+    named, read = resolve(tasks)
+    chosen = [task for name in named for task in ([name] if isinstance(name, Task) else find_tasks(name))]
     selected, _ = plan_pairs(chosen, [pairs])
-    sizes = [size_task(task, selected[task.name], inquiry) for task in chosen if selected[task.name]]
+    sizes = [size_task(task, selected[task.name], inquiry, read=read) for task in chosen if selected[task.name]]
+    names = devices_of(devices, device, None) or ()
+    device = names[0] if names else device
     rate = tokens_per_second or _measured_rate(inquiry, device, batch_tokens, settings)
-    document = _document(inquiry, sizes, rate, device, batch_tokens)
+    document = _document(inquiry, sizes, rate, device, batch_tokens, names)
     document["rates"]["tokens_per_second_from"] = "given" if tokens_per_second else "measured"
     if as_json:
         click.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
@@ -70,7 +77,12 @@ def estimate(
 
 
 def _document(
-    inquiry: Inquiry, sizes: Sequence[TaskSize], rate: float, device: str | None, batch_tokens: int | None
+    inquiry: Inquiry,
+    sizes: Sequence[TaskSize],
+    rate: float,
+    device: str | None,
+    batch_tokens: int | None,
+    names: Sequence[str],
 ) -> Json:
     from clear_bench.api.estimate import code_memory, measure_search, memory
     from clear_bench.models.shape import default_batch_tokens, read_shape
@@ -78,6 +90,8 @@ def _document(
     checkpoint = inquiry.checkpoint
     shape = read_shape(checkpoint)
     products = measure_search(shape.dimensions, device)
+    tokens = batch_tokens or default_batch_tokens(device)
+    gpus = len([name for name in names if name != "cpu"])
     return {
         "schema": "clear-bench/estimate/1",
         "model": checkpoint.name,
@@ -85,11 +99,12 @@ def _document(
         "parameters": shape.parameters,
         "store_dtype": inquiry.store_dtype,
         "tasks": [_task(size, shape.dimensions) for size in sizes],
-        "memory_bytes": memory(shape, sizes, checkpoint.precision, batch_tokens or default_batch_tokens(device)),
+        "devices": list(names),
+        "memory_bytes": memory(shape, sizes, checkpoint.precision, tokens, len(names)),
         "code_bytes": code_memory(shape.dimensions, sizes),
         "rates": {"tokens_per_second": rate, "similarities_per_second": products},
         "seconds": {
-            "encode": sum(size.missing_tokens for size in sizes) / rate,
+            "encode": sum(size.missing_tokens for size in sizes) / (rate * max(1, gpus)),
             "search": sum(size.products for size in sizes) / products,
         },
     }
@@ -147,7 +162,8 @@ def _show(document: Json) -> None:
     click.echo(f"\nmemory  {_bytes(sum(memory.values()))} ({parts}); texts and vectors are mapped files beside it")
     codes = " or ".join(f"{_bytes(size)} with --index {name}" for name, size in document["code_bytes"].items())
     click.echo(f"codes   {codes}, in memory too: of the largest passage side")
-    rate = f"{rates['tokens_per_second']:,.0f} tokens/s, {rates['tokens_per_second_from']}"
+    each = " on each of " + ", ".join(document["devices"]) if len(document["devices"]) > 1 else ""
+    rate = f"{rates['tokens_per_second']:,.0f} tokens/s, {rates['tokens_per_second_from']}{each}"
     click.echo(f"encode  {_time(seconds['encode'])} ({rate})")
     click.echo(f"search  {_time(seconds['search'])} ({rates['similarities_per_second']:,.0f} similarities/s, measured)")
 

@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clear_bench.errors import DataError, InputError, MissingExtraError, UsageError
+from clear_bench.errors import DataError, EnvironmentFault, InputError, MissingExtraError, UsageError
 from clear_bench.mteb_bridge.datasets import passage_texts, query_texts
 from clear_bench.mteb_bridge.directions import REVIEWS, other_language, subset_pairs
 from clear_bench.qrels import find_rows
 from clear_bench.registry import unknown
 from clear_bench.store.mteb_json import metric_of
 from clear_bench.tasks import Task
+from clear_bench.tasks.task import Counts
 from clear_bench.types import Collection, LanguagePair, Qrels, Texts, make_qrels
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def _describe(metadata: TaskMetadata, split: str, subsets: Mapping[str, Language
         folder=Path(),
         source={"mteb": metadata.name, "revision": metadata.revision, "split": split} | _only(subsets),
         codes={language: language for language in languages},
+        expected=_counts_of(metadata, split, subsets),
         options={"subsets": {str(pair): subset for subset, pair in subsets.items()}},
         cluster="passage",
         instruction=prompt.get("query") if isinstance(prompt, dict) else prompt,
@@ -154,16 +156,42 @@ def _describe(metadata: TaskMetadata, split: str, subsets: Mapping[str, Language
     )
 
 
+def _counts_of(metadata: TaskMetadata, split: str, subsets: Mapping[str, LanguagePair]) -> dict[str, Counts]:
+    """Read how many texts mteb has counted; queries without judgements are among them, which a run leaves out."""
+    statistics: Any = (metadata.descriptive_stats or {}).get(split) or {}  # Any: JSON of mteb's
+    by_subset = statistics.get("hf_subset_descriptive_stats") or {"default": statistics}
+    found: dict[str, dict[str, int]] = {}
+    for subset, pair in subsets.items():
+        own = by_subset.get(subset) or {}
+        for language, field, counted in (
+            (pair.query, "queries", own.get("queries_text_statistics")),
+            (pair.passage, "passages", own.get("documents_text_statistics")),
+        ):
+            if counted and counted["average_text_length"]:
+                count = round(counted["total_text_length"] / counted["average_text_length"])
+                found.setdefault(language, {})[field] = count
+    return {language: Counts(**counts) for language, counts in found.items()}
+
+
 def _only(subsets: Mapping[str, LanguagePair]) -> dict[str, str]:
     return {"subset": next(iter(subsets))} if len(subsets) == 1 else {}
 
 
 def _load(name: str, split: str, subsets: Sequence[str]) -> AbsTaskRetrieval:
     import mteb
+    from huggingface_hub import errors
 
     chosen = None if list(subsets) == ["default"] else list(subsets)
     task = mteb.get_task(name, eval_splits=[split], hf_subsets=chosen)
-    task.load_data()
+    try:
+        task.load_data()
+    except (OSError, vars(errors)["HTTPError"]) as error:  # the latter is of the library that the hub's client uses
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        msg = (
+            f"the data of {PREFIX}{name} cannot be loaded: {reason}; load them once where the hub is reachable, and "
+            "bring HF_HOME along"
+        )
+        raise EnvironmentFault(msg) from error
     task.convert_v1_dataset_format_to_v2(num_proc=None)
     return task
 
