@@ -17,60 +17,78 @@ class Progress:
     """How far the encoding of some texts is; called with the number of those that were just encoded."""
 
     total: int
-    show: Callable[[Progress, int], None]
-    """Called after each step with the number of its texts."""
+    """Texts."""
+    work: float
+    """What they take in all, in any unit."""
+    show: Callable[[Progress], None]
+    """Called after each step."""
     done: int = 0
+    worked: float = 0.0
     share: float | None = None
     """Share of the device's peak, of the last shard that knew it."""
     started: float = field(default_factory=time.monotonic)
 
-    def __call__(self, count: int) -> None:
-        """Count texts; less than none where a worker died with what it had told."""
+    def __call__(self, count: int, each: float = 1.0) -> None:
+        """Count texts and what each of them took; less than none where a worker died with what it had told."""
         self.done += count
-        self.show(self, count)
+        self.worked += count * each
+        self.show(self)
 
     def tell(self, share: float) -> None:
         """Take over the share of the device's peak that a shard was encoded at."""
         self.share = share
 
     @property
-    def rate(self) -> float:
-        """Texts a second, since the start."""
-        return self.done / (time.monotonic() - self.started + 1e-9)
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self.started + 1e-9
+
+    @property
+    def left(self) -> float:
+        """Seconds that the rest will take, if the work goes on as it did."""
+        return (self.work - self.worked) / self.worked * self.seconds if self.worked > 0 else float("inf")
 
     def __str__(self) -> str:
         share = "" if self.share is None else f", {self.share:.0%} of the device's peak"
-        return f"{self.rate:,.0f} texts/s{share}"
+        return f"{self.done / self.seconds:,.0f} texts/s{share}"
 
 
 @contextmanager
-def progress(total: int, what: str = "encoding", interval: float = INTERVAL) -> Iterator[Progress]:
-    """Show the encoding of `total` texts for as long as the block lasts."""
+def progress(
+    total: int, what: str = "encoding", interval: float = INTERVAL, work: float | None = None
+) -> Iterator[Progress]:
+    """Show the encoding of `total` texts for as long as the block lasts; without `work` one is as long as another."""
+    work = float(total) if work is None else work
     if sys.stderr.isatty() and total:
-        with _bar(total, what) as shown:
+        with _bar(total, what, work) as shown:
             yield shown
     else:
-        yield Progress(total, _Lines(what, interval))
+        yield Progress(total, work, _Lines(what, interval))
 
 
 @contextmanager
-def _bar(total: int, what: str) -> Iterator[Progress]:
+def _bar(total: int, what: str, work: float) -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = ("[progress.description]{task.description}", "{task.fields[rate]}")
+    columns = ("[progress.description]{task.description}", "{task.fields[count]}", "{task.fields[rate]}")
     with Bar(
         TextColumn(columns[0]),
         BarColumn(),
-        MofNCompleteColumn(),
         TextColumn(columns[1]),
+        TextColumn(columns[2]),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        task = bar.add_task(what, total=total, rate="")
-        yield Progress(total, lambda shown, count: bar.update(task, advance=count, rate=str(shown)))
+        task = bar.add_task(what, total=work, count=f"0/{total:,}", rate="")
+
+        def show(shown: Progress) -> None:
+            count = f"{shown.done:,}/{shown.total:,}"
+            bar.update(task, completed=shown.worked, count=count, rate=str(shown))
+
+        yield Progress(total, work, show)
 
 
 @dataclass(slots=True)
@@ -81,10 +99,10 @@ class _Lines:
     interval: float
     last: float = field(default_factory=time.monotonic)
 
-    def __call__(self, shown: Progress, _count: int) -> None:
+    def __call__(self, shown: Progress) -> None:
         now = time.monotonic()
         if now - self.last < self.interval or not shown.done:
             return
-        self.last, left = now, (shown.total - shown.done) / shown.rate
-        line = f"{self.what}: {shown.done:,} of {shown.total:,} texts, {shown}, about {left:,.0f} s left"
+        self.last = now
+        line = f"{self.what}: {shown.done:,} of {shown.total:,} texts, {shown}, about {shown.left:,.0f} s left"
         print(line, file=sys.stderr, flush=True)

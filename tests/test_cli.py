@@ -134,6 +134,22 @@ def test_doctor_says_what_clashes(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setattr(doctor, "distributions", lambda: [Wheel("faiss-cpu"), Wheel("faiss-gpu")])
     assert doctor._faiss()[1] == "problem"
     assert "pip uninstall faiss-cpu faiss-gpu" in doctor._faiss()[2]
+    monkeypatch.setattr(doctor, "distributions", lambda: [Wheel("faiss-gpu")])
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert doctor._faiss()[:2] == ("faiss", "problem")
+    assert "faiss-gpu is installed but does not load" in doctor._faiss()[2]
+    monkeypatch.setattr(doctor, "distributions", list)
+    assert doctor._faiss()[:2] == ("faiss", "missing")
+
+
+def test_doctor_says_what_faiss_was_built_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    faiss = pytest.importorskip("faiss")
+    from clear_bench.cli import doctor
+
+    monkeypatch.setattr(doctor, "distributions", list)  # conda leaves no wheel's name behind
+    assert doctor._faiss() == ("faiss", "ok", f"faiss {faiss.__version__}")
+    monkeypatch.setattr(faiss, "get_compile_options", lambda: "OPTIMIZE GPU NVIDIA_CUVS AVX2 ")
+    assert doctor._faiss()[2] == f"faiss {faiss.__version__}, built for GPUs and cuVS"
 
 
 def _without_cache() -> dict[str, str]:

@@ -226,6 +226,19 @@ def test_approximate_index_reports_its_recall(run: Run, caplog: pytest.LogCaptur
     assert 0 < recalls["eng-Latn"]["recall"] <= 1
 
 
+@pytest.mark.parametrize(
+    ("index", "complaint"),
+    [("faiss:PQ7", "multiple of the number of subquantizers"), ("faiss:IVF4,Flat:nprob=1", "could not set parameter")],
+)
+def test_an_index_that_faiss_does_not_build_is_refused_before_anything_is_encoded(
+    index: str, complaint: str, checkpoint: Path, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["run", "--model", str(checkpoint), "--tasks", "task/card.toml", "--index", index, "--cache-dir", "cache"]
+    assert invoke(line) == 2
+    assert complaint in capsys.readouterr().err
+    assert not Path("cache").exists()
+
+
 def test_index_of_codes_reports_its_recall_and_that_it_reranks_the_stored_rows(run: Run) -> None:
     _, exact = run("--json")
     code, coded = run("--json", "--index", "binary:3", "--store-dtype", "float16", "--force")

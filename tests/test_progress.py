@@ -29,7 +29,8 @@ def test_shows_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypat
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     with progress(10, "encoding toy") as advance:
-        advance(10)
+        advance(4)
+        advance(6)
     assert "10/10" in (shown := capsys.readouterr().err)
     assert "texts/s" in shown
 
@@ -53,3 +54,21 @@ def test_survives_a_worker_that_takes_back_all_it_told(capsys: pytest.CaptureFix
         "encoding: 4 of 10 texts",
         "encoding: 10 of 10 texts",
     ]
+
+
+def test_the_time_left_goes_by_the_work_and_not_by_the_number_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("clear_bench.progress.time.monotonic", lambda: now[0])
+    with progress(100, work=10 * 1.0 + 90 * 20.0) as shown:
+        shown.started = now[0]
+        now[0] += 5
+        shown(10)  # short queries
+        assert shown.left == pytest.approx(5 / 10 * 1800)
+        now[0] += 5
+        shown(45, each=20.0)
+        assert shown.left == pytest.approx(10 / 910 * 900, rel=1e-6)
+
+
+def test_nothing_is_left_without_an_estimate_before_the_first_text() -> None:
+    with progress(100) as shown:
+        assert shown.left == float("inf")

@@ -19,6 +19,8 @@ from clear_bench.errors import UsageError
 from clear_bench.indexes import check_backend
 from clear_bench.lexical import NAME as BM25
 from clear_bench.models import load_encoder, open_checkpoint, passage_prompt, query_prompt
+from clear_bench.models.rows import mean_bytes
+from clear_bench.models.shape import width
 from clear_bench.progress import Progress, progress
 from clear_bench.store.embeddings import EmbeddingStore, StoreDtype
 from clear_bench.store.files import cache_root
@@ -88,9 +90,10 @@ class DenseRetriever:
             *(("query", texts, self._query_prompt(plan)) for texts in plan.query_texts.values()),
             *(("passage", texts, passage_prompt(self.checkpoint)) for texts in plan.passage_texts.values()),
         ]
-        waiting = sum(pending(self.checkpoint, texts, side, p, self.store, self.store_dtype) for side, texts, p in sets)
-        with progress(waiting, f"encoding {plan.task.name}") as shown:
-            if self.crew is None or not waiting:
+        counts = [pending(self.checkpoint, texts, side, p, self.store, self.store_dtype) for side, texts, p in sets]
+        work = sum(count * mean_bytes(texts) for count, (_, texts, _) in zip(counts, sets, strict=True))
+        with progress(sum(counts), f"encoding {plan.task.name}", work=work) as shown:
+            if self.crew is None or not any(counts):
                 encodings = [self._encode(self.cluster, shown, one) for one in sets]
             else:
                 with self.crew.start() as workers:
@@ -104,7 +107,8 @@ class DenseRetriever:
 
     def _encode(self, pool: Pool | None, shown: Progress, one: tuple[Side, Texts, str]) -> Encoding:
         side, texts, prompt = one
-        settings: Json = {"store_dtype": self.store_dtype, "advance": shown, "tell": shown.tell, "pool": pool}
+        advance = partial(shown, each=mean_bytes(texts))
+        settings: Json = {"store_dtype": self.store_dtype, "advance": advance, "tell": shown.tell, "pool": pool}
         return encode(self.checkpoint, texts, side, prompt, self.store, self.encoder, **settings)
 
     def _query_prompt(self, plan: Plan) -> str:
@@ -179,7 +183,7 @@ def open_retriever(
         given = {key: settings.get(key) for key in known}
         checkpoint, found = from_object(model, name=name, truncate_dim=truncate_dim, batch_tokens=batch_tokens, **given)
         encoder = lambda: found  # noqa: E731
-    check_backend(index)
+    check_backend(index, width(checkpoint))
     if checkpoint.path is None and (devices is not None or engine == "ray"):
         raise UsageError(_no_workers(devices))
     allowed = {"allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}

@@ -66,9 +66,17 @@ def _faiss() -> Check:
     if len(names) > 1:
         remedy = f"pip uninstall {' '.join(names)}, then install one of them again"
         return "faiss", "problem", f"{' and '.join(names)} both own the module faiss: {remedy}"
-    if not names:
+    try:
+        import faiss
+    except ImportError as error:
+        if names:
+            return "faiss", "problem", f"{names[0]} is installed but does not load: {error}"
         return "faiss", "missing", "pip install 'clear-bench[cpu]' (or [gpu]); the torch index works without it"
-    return "faiss", "ok", f"{names[0]} {version(names[0])}"
+    options = faiss.get_compile_options()
+    built = [name for flag, name in (("GPU", "GPUs"), ("CUVS", "cuVS")) if flag in options]
+    # conda's packages (faiss-gpu-cuvs among them) leave no wheel's name behind.
+    name = names[0] if names else "faiss"
+    return "faiss", "ok", f"{name} {faiss.__version__}{', built for ' + ' and '.join(built) if built else ''}"
 
 
 def _device() -> Check:

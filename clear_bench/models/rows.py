@@ -34,3 +34,8 @@ def strings(texts: Texts, rows: range) -> list[str]:
     """Give some rows as Python strings."""
     column: list[str] = texts.text.slice(rows.start, len(rows)).to_pylist()
     return column
+
+
+def mean_bytes(texts: Texts) -> float:
+    """Give the bytes of a text on average, of its place in the column too; passages take longer than queries."""
+    return float(texts.text.nbytes / max(1, len(texts)))

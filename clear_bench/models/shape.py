@@ -59,6 +59,14 @@ def read_shape(checkpoint: Checkpoint) -> Shape:
     return Shape(checkpoint.truncate_dim or full, hidden, inner, _parameters(folder))
 
 
+def width(checkpoint: Checkpoint) -> int | None:
+    """Give the width of a checkpoint's vectors; None where its files do not say, or it has none."""
+    try:
+        return read_shape(checkpoint).dimensions
+    except CheckpointError:
+        return None
+
+
 def open_tokeniser(checkpoint: Checkpoint) -> Tokenise | None:
     """Open the checkpoint's fast tokenizer; None where it has no tokenizer.json."""
     folder = checkpoint.path
