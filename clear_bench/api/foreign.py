@@ -7,13 +7,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from clear_bench import metrics
 from clear_bench.api.plan import Plan
-from clear_bench.api.retrieval import Search
+from clear_bench.api.retriever import Json, Search
 from clear_bench.qrels import judge_all
 from clear_bench.rerank import rank_named
 from clear_bench.store.files import sha256_file
@@ -34,7 +33,6 @@ from clear_bench.types import (
 log = logging.getLogger(__name__)
 
 KIND = "trec"
-Json = dict[str, Any]  # Any: JSON
 
 
 @dataclass(frozen=True, slots=True)

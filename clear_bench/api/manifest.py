@@ -10,7 +10,7 @@ from typing import Any
 
 from clear_bench import __version__
 from clear_bench.api.plan import Plan, question_digest
-from clear_bench.api.retrieval import Retriever
+from clear_bench.api.retriever import Retriever
 from clear_bench.models.checkpoint import digest_of
 from clear_bench.qrels import judgement_digest
 from clear_bench.readers.given import brought

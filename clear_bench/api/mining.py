@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from clear_bench.api.retrieval import DenseRetriever, Retriever, open_retriever
+from clear_bench.api.retrieval import DenseRetriever, open_retriever
+from clear_bench.api.retriever import Retriever
 from clear_bench.encode import encode
 from clear_bench.lexical import LexicalSearcher
 from clear_bench.models import passage_prompt, query_prompt

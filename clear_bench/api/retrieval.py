@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from clear_bench.api.plan import Plan
+from clear_bench.api.retriever import Json, Retriever
 from clear_bench.api.vectors import ReadyVectors, tell_of_coding, warn_of_truncation
 from clear_bench.api.words import LexicalRetriever
 from clear_bench.cluster import Loading, RayCluster
@@ -24,43 +25,12 @@ from clear_bench.models.shape import width
 from clear_bench.progress import Progress, progress
 from clear_bench.store.embeddings import EmbeddingStore, StoreDtype
 from clear_bench.store.files import cache_root
-from clear_bench.types import Checkpoint, Judgements, Run, Side, Texts
+from clear_bench.types import Checkpoint, Side, Texts
 
 if TYPE_CHECKING:
     from clear_bench.models import Encoder
 
 Engine = Literal["local", "ray"]
-Search = Callable[[Judgements], Run]
-Json = dict[str, Any]  # Any: JSON
-
-
-class Ready(Protocol):
-    """A retriever that has done for a plan what is done once: its texts are encoded, or indexed."""
-
-    @property
-    def counts(self) -> Json:
-        """What that took, for the manifest."""
-
-    def open(self, passage: str) -> Search:
-        """Open a passage side; the function that comes back searches it for one pair after the other."""
-
-    def recalls(self) -> Json:
-        """Give the recall of an approximate index against exact search, by passage side; empty where it is exact."""
-
-
-class Retriever(Protocol):
-    """Gives runs for a plan."""
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """What the results are named by."""
-
-    @property
-    def settings(self) -> Json:
-        """What can move a similarity beside the checkpoint, for the manifest."""
-
-    def prepare(self, plan: Plan) -> Ready:
-        """Do what is done once for all pairs of a plan."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clear_bench.api.plan import Plan
+from clear_bench.api.retriever import Json, Search
 from clear_bench.cluster import RayCluster
 from clear_bench.encode import Encoding
 from clear_bench.indexes import INDEXES, Index
@@ -16,15 +17,10 @@ from clear_bench.search import Searcher, recall_against_exact
 from clear_bench.store.embeddings import StoreDtype
 from clear_bench.types import Judgements, Run, Side
 
-if TYPE_CHECKING:
-    from clear_bench.api.retrieval import Search
-
 log = logging.getLogger(__name__)
 
 MUCH_TRUNCATED = 0.05
 """Share of cut texts above which a warning is given."""
-
-Json = dict[str, Any]  # Any: JSON
 
 
 @dataclass(slots=True)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 from clear_bench.api.plan import Plan
+from clear_bench.api.retriever import Json, Search
 from clear_bench.lexical import NAME as BM25
 from clear_bench.lexical import LexicalSearcher, lexical_checkpoint
 from clear_bench.rerank import candidate_positions
 from clear_bench.types import Checkpoint, Judgements, Run
-
-if TYPE_CHECKING:
-    from clear_bench.api.retrieval import Search
-
-Json = dict[str, Any]  # Any: JSON
 
 
 @dataclass(frozen=True, slots=True)
