@@ -50,3 +50,19 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the development collections are not on this machine")
     return folder
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a toy checkpoint to train from."""
+    from toy_training import make_checkpoint
+
+    return make_checkpoint(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a toy collection to train on."""
+    from toy_training import make_collection
+
+    return make_collection(tmp_path_factory.mktemp("collection"))

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from slow_encoding import SlowToy, main, toy_texts
 from toy import make_toy_checkpoint
 
+from clear_bench import disk
 from clear_bench.codes import CODINGS, CodedRows, Coding, code
 from clear_bench.encode import Encoding, encode, pending
 from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
@@ -30,7 +31,6 @@ from clear_bench.models import encoder as module
 from clear_bench.models import load_encoder, open_checkpoint
 from clear_bench.models.encoder import SentenceEncoder
 from clear_bench.models.objects import from_object
-from clear_bench.store import files
 from clear_bench.store.embeddings import EmbeddingStore
 from clear_bench.types import Checkpoint, Texts, make_texts
 
@@ -421,14 +421,14 @@ class TestFaults:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         checkpoint, encoder = from_object(SlowToy(0), name="toy")
-        store, texts, sync = EmbeddingStore(tmp_path), toy_texts(self.ROWS), files.sync
+        store, texts, sync = EmbeddingStore(tmp_path), toy_texts(self.ROWS), disk.sync
 
         def fill_up(path: Path) -> None:
             if "000002.npy" in path.name:
                 raise OSError(errno.ENOSPC, "No space left on device")
             sync(path)
 
-        monkeypatch.setattr(files, "sync", fill_up)
+        monkeypatch.setattr(disk, "sync", fill_up)
         with pytest.raises(EnvironmentFault, match="disk is full"):
             encode(checkpoint, texts, "passage", "", store, lambda: encoder)
         monkeypatch.undo()

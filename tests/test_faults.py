@@ -20,9 +20,10 @@ import pytest
 from toy import make_toy_checkpoint
 from toy_task import write_task, write_vectors
 
+from clear_bench import disk
 from clear_bench.cli import invoke
 from clear_bench.models.me5 import write_safetensors
-from clear_bench.store import embeddings, files, results
+from clear_bench.store import embeddings, results
 
 Faulty = Callable[..., str]
 
@@ -291,14 +292,14 @@ def test_offline_run_never_asks_the_hub(fails: Faulty) -> None:
     assert "this run is offline" in fails(4, "--offline", model="organisation/name", vectors=False)
 
 
-@pytest.mark.parametrize("where", [files, results])
+@pytest.mark.parametrize("where", [disk, results])
 def test_full_disk_is_named_and_leaves_nothing(
     fails: Faulty, monkeypatch: pytest.MonkeyPatch, where: object, place: Path
 ) -> None:
     def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    # What a file needs of the disk is only certain at fsync; `files` stands for the cache, `results` for OUT.
+    # What a file needs of the disk is only certain at fsync; `disk` stands for the cache, `results` for OUT.
     monkeypatch.setattr(where, "sync", full)
     message = fails(4)
     assert "the disk is full" in message
@@ -315,8 +316,8 @@ def test_shard_that_does_not_fit_says_that_the_disk_is_full(tmp_path: Path, monk
     """NumPy's own error for that has no errno, so it looked like a bug of ours."""
     from clear_bench.errors import EnvironmentFault
 
-    monkeypatch.setattr(files.tempfile, "mkstemp", lambda **_: (os.open("/dev/full", os.O_WRONLY), "/dev/full"))
-    monkeypatch.setattr(files.Path, "unlink", lambda self, missing_ok=False: None)
+    monkeypatch.setattr(disk.tempfile, "mkstemp", lambda **_: (os.open("/dev/full", os.O_WRONLY), "/dev/full"))
+    monkeypatch.setattr(disk.Path, "unlink", lambda self, missing_ok=False: None)
     key = embeddings.EmbeddingKey("0" * 64, "1" * 64, "query", "")
     shards = embeddings.EmbeddingStore(tmp_path).open(key, 1024)
     with pytest.raises(EnvironmentFault, match="the disk is full"):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from toy_task import write_task
-from toy_training import make_checkpoint, make_collection, smoke
+from toy_training import make_collection, smoke
 
 from clear_bench.api.merge import Point, best_point, merge
 from clear_bench.api.plan import make_plans
@@ -23,11 +23,6 @@ from clear_bench.train.merge import Interpolation, mix, open_pair, parse_weights
 from clear_bench.train.trainer import train
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")

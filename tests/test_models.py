@@ -20,6 +20,7 @@ import pytest
 from hub_server import Fault, Hub, serve
 from toy import make_toy_checkpoint
 
+from clear_bench.disk import cache_root
 from clear_bench.errors import CheckpointError, EnvironmentFault, MissingExtraError, UsageError
 from clear_bench.models import EMBEDDED, embedded, load_encoder, open_checkpoint, passage_prompt, prompts, query_prompt
 from clear_bench.models.charsmap import compositions, precompiled_charsmap
@@ -27,7 +28,6 @@ from clear_bench.models.checkpoint import sequence_length
 from clear_bench.models.objects import from_object
 from clear_bench.models.q4 import BLOCK, read_q4
 from clear_bench.models.vectors import VectorReader, open_vectors
-from clear_bench.store.files import cache_root
 from clear_bench.types import Texts, make_texts
 
 

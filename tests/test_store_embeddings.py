@@ -17,9 +17,9 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clear_bench import disk
 from clear_bench.codes import CODINGS, CodedRows, Coding, code
 from clear_bench.errors import EnvironmentFault
-from clear_bench.store import files
 from clear_bench.store.cache import list_cache, prune_cache, verify_cache
 from clear_bench.store.embeddings import EmbeddingKey, EmbeddingStore, Shards, StoreDtype
 from clear_bench.types import Embeddings
@@ -208,7 +208,7 @@ def test_a_damaged_shard_is_named_and_made_again_while_the_rest_is_kept(
 def test_a_store_hashes_a_shard_once_and_measures_it_always(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(open_again(tmp_path))
     hashed: list[Path] = []
-    real = files.sha256_file
+    real = disk.sha256_file
     monkeypatch.setattr("clear_bench.store.embeddings.sha256_file", lambda path: (hashed.append(path), real(path))[1])
     store = EmbeddingStore(tmp_path)
     for _ in range(3):
@@ -229,7 +229,7 @@ def test_a_full_disk_says_so_and_leaves_no_half_shard(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files, "sync", full)
+    monkeypatch.setattr(disk, "sync", full)
     with pytest.raises(EnvironmentFault, match="disk is full"):
         fill(shards, [1])
     monkeypatch.undo()

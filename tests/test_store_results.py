@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from clear_bench import disk
 from clear_bench.errors import EnvironmentFault, InputError, TamperedError, UsageError
-from clear_bench.store import files
 from clear_bench.store.results import SCORES, manifest_digest, read_result, read_results, save_result
 
 
@@ -122,13 +122,13 @@ def test_full_disk_is_an_environment_fault_and_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "file.txt"
-    files.write_text(target, "old")
+    disk.write_text(target, "old")
 
     def full(_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "sync", full)
+    monkeypatch.setattr(disk, "sync", full)
     with pytest.raises(EnvironmentFault, match="disk is full"):
-        files.write_text(target, "new")
+        disk.write_text(target, "new")
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["file.txt"]

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from toy_training import make_checkpoint, make_collection, smoke
+from toy_training import make_checkpoint, smoke
 
 from clear_bench.errors import UsageError
 from clear_bench.models import open_checkpoint, query_prompt
@@ -22,11 +22,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_collection(tmp_path_factory.mktemp("collection"))
 
 
 def prompted(plain: Path, folder: Path, prompts: dict[str, str]) -> Path:

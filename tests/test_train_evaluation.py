@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from toy_task import write_task
-from toy_training import RECIPES, make_checkpoint, make_collection, smoke
+from toy_training import RECIPES, make_collection, smoke
 
 from clear_bench.api import evaluate
 from clear_bench.api.during_training import CardEvaluator, make_evaluator
@@ -15,11 +15,6 @@ from clear_bench.errors import UsageError
 from clear_bench.score import means
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")

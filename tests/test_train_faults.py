@@ -13,22 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
-from toy_training import RECIPES, make_checkpoint, make_collection, smoke
+from toy_training import RECIPES, smoke
 
 from clear_bench.errors import CheckpointError, EnvironmentFault
 from clear_bench.train.trainer import last_state, train
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_collection(tmp_path_factory.mktemp("collection"))
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

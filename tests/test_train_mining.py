@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_training import RECIPES, WORDS, make_checkpoint, make_collection, smoke, smoke_of_rows, write_rows
+from toy_training import RECIPES, WORDS, smoke, smoke_of_rows, write_rows
 
 from clear_bench.api.mining import mine, with_mined
 from clear_bench.cli import invoke
@@ -16,16 +16,6 @@ from clear_bench.train.files import read_texts, text_id
 from clear_bench.train.sources import english_side, read_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_collection(tmp_path_factory.mktemp("collection"))
 
 
 def read(path: Path) -> dict[str, list[str]]:

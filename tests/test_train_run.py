@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from toy_training import make_checkpoint, make_collection, smoke
+from toy_training import make_collection, smoke
 
 from clear_bench.errors import InputError, UsageError
 from clear_bench.losses import LOSSES
@@ -20,16 +20,6 @@ from clear_bench.train.preview import preview
 from clear_bench.train.trainer import train
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_collection(tmp_path_factory.mktemp("collection"))
 
 
 @pytest.fixture(scope="module")

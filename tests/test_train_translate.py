@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from toy_training import (
     RECIPES,
-    make_checkpoint,
-    make_collection,
     make_translator,
     smoke,
     smoke_of_rows,
@@ -38,16 +36,6 @@ SHORT = ["translate.max_length=24", "translate.num_beams=2", "translate.batch_si
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_translator(tmp_path_factory.mktemp("nllb"))
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_collection(tmp_path_factory.mktemp("collection"))
 
 
 def swahili(model: Path, base: Path, collection: Path, *overrides: str) -> Recipe:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
-from toy_training import make_checkpoint, make_collection, smoke, write_lines
+from toy_training import make_checkpoint, smoke, write_lines
 
 from clear_bench.errors import UsageError
 from clear_bench.models import open_checkpoint
@@ -21,11 +21,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy checkpoint with some words as pieces of their own, in the middle of its vocabulary."""
     return make_checkpoint(tmp_path_factory.mktemp("base"), words=["river", "stone", "gewinter", "zebra", "##ber"])
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_collection(tmp_path_factory.mktemp("collection"))
 
 
 def test_a_trimmed_checkpoint_embeds_the_given_texts_as_before(base: Path, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from clear_bench.api.cells import cells, run_table, score_table
 from clear_bench.api.manifest import describe, now, provenance, queries_left_out
 from clear_bench.api.plan import Plan
 from clear_bench.api.retriever import Retriever
+from clear_bench.disk import write_text
 from clear_bench.errors import CellsFailedError, InputError, UsageError
-from clear_bench.store.files import write_text
 from clear_bench.store.mteb_json import task_result
 from clear_bench.store.results import (
     MANIFEST,

@@ -13,9 +13,9 @@ import pyarrow as pa
 from clear_bench import metrics
 from clear_bench.api.plan import Plan
 from clear_bench.api.retriever import Json, Search
+from clear_bench.disk import sha256_file
 from clear_bench.qrels import judge_all
 from clear_bench.rerank import rank_named
-from clear_bench.store.files import sha256_file
 from clear_bench.store.trec_files import Grades, Hits, read_trec_run
 from clear_bench.tasks import Task
 from clear_bench.types import (

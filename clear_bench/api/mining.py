@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from clear_bench.api.retrieval import DenseRetriever, open_retriever
 from clear_bench.api.retriever import Retriever
+from clear_bench.disk import atomic_write, write_text
 from clear_bench.encode import encode
 from clear_bench.lexical import LexicalSearcher
 from clear_bench.models import passage_prompt, query_prompt
 from clear_bench.search import Searcher
-from clear_bench.store.files import atomic_write, write_text
 from clear_bench.train.files import provenance_file
 from clear_bench.train.recipe import Recipe
 from clear_bench.train.sources import english_side

@@ -15,6 +15,7 @@ from clear_bench.api.words import LexicalRetriever
 from clear_bench.cluster import Loading, RayCluster
 from clear_bench.cluster.devices import Crew, Devices, devices_of
 from clear_bench.cluster.ranks import Ranks
+from clear_bench.disk import cache_root
 from clear_bench.encode import Encoding, Pool, encode, pending
 from clear_bench.errors import UsageError
 from clear_bench.indexes import check_backend
@@ -24,7 +25,6 @@ from clear_bench.models.rows import mean_bytes
 from clear_bench.models.shape import width
 from clear_bench.progress import Progress, progress
 from clear_bench.store.embeddings import EmbeddingStore, StoreDtype
-from clear_bench.store.files import cache_root
 from clear_bench.types import Checkpoint, Side, Texts
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from clear_bench.store.files import atomic_write, disk_faults, write_text
+from clear_bench.disk import atomic_write, disk_faults, write_text
 from clear_bench.train.files import TRANSLATIONS, provenance_file
 from clear_bench.train.recipe import Recipe
 from clear_bench.train.sources import english_queries

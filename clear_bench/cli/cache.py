@@ -30,8 +30,8 @@ def cache() -> None:
 @json_option
 def list_entries(cache_dir: Path | None, as_json: bool) -> None:
     """List what is there, the least recently used first."""
+    from clear_bench.disk import cache_root
     from clear_bench.store.cache import list_cache
-    from clear_bench.store.files import cache_root
 
     root = cache_root(cache_dir)
     entries = list_cache(root)
@@ -48,8 +48,8 @@ def list_entries(cache_dir: Path | None, as_json: bool) -> None:
 @json_option
 def verify(cache_dir: Path | None, as_json: bool) -> None:
     """Hash every shard; exit 3 names the damaged ones. The next run encodes those again."""
+    from clear_bench.disk import cache_root
     from clear_bench.store.cache import verify_cache
-    from clear_bench.store.files import cache_root
 
     root = cache_root(cache_dir)
     damaged = verify_cache(root)
@@ -75,8 +75,8 @@ def prune(
     older_than: str | None, max_size: str | None, everything: bool, cache_dir: Path | None, as_json: bool
 ) -> None:
     """Remove embeddings; they are made again when a run needs them."""
+    from clear_bench.disk import cache_root
     from clear_bench.store.cache import prune_cache
-    from clear_bench.store.files import cache_root
 
     if older_than is None and max_size is None and not everything:
         msg = "cache prune needs to know what may go: give --older-than AGE, --max-size SIZE, or --all"

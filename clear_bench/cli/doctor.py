@@ -93,7 +93,7 @@ def _device() -> Check:
 
 
 def _cache(cache_dir: Path | None) -> Check:
-    from clear_bench.store.files import cache_root
+    from clear_bench.disk import cache_root
 
     folder = cache_root(cache_dir)
     existing = next(path for path in [folder, *folder.parents] if path.exists())

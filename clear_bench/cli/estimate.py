@@ -52,10 +52,10 @@ def estimate(
     """  # Any: the options of `run`, handed on by name
     from clear_bench.api.estimate import Inquiry, size_task
     from clear_bench.cluster.devices import devices_of
+    from clear_bench.disk import cache_root
     from clear_bench.models import open_checkpoint
     from clear_bench.models.shape import open_tokeniser
     from clear_bench.store.embeddings import EmbeddingStore
-    from clear_bench.store.files import cache_root
     from clear_bench.tasks import Task, find_tasks, plan_pairs
 
     root = cache_root(cache_dir)

@@ -12,9 +12,9 @@ from typing import TextIO
 
 import click
 
+from clear_bench.disk import write_text
 from clear_bench.gate import Check, overall
 from clear_bench.render import escape
-from clear_bench.store.files import write_text
 
 COLOURS = {"PASS": "#2e7d32", "FAIL": "#c62828", "INCONCLUSIVE": "#b26a00"}
 """Dark enough for white text (contrast 4.5 and more)."""

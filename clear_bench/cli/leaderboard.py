@@ -26,7 +26,7 @@ def leaderboard(results: Path, out: Path, check: bool) -> None:
     """
     from clear_bench import leaderboard as stage
     from clear_bench.api.summary import summarise_results
-    from clear_bench.store.files import write_text
+    from clear_bench.disk import write_text
 
     found = read_all(results)
     stage.refuse_unfit(found)

@@ -47,8 +47,8 @@ def merge(
     from clear_bench.api.merge import picture, tables
     from clear_bench.api.plan import make_plans
     from clear_bench.cli.train import be_quiet
+    from clear_bench.disk import write_text
     from clear_bench.render.writers import markdown, write_terminal
-    from clear_bench.store.files import write_text
     from clear_bench.train.merge import parse_weights
 
     be_quiet()

@@ -87,8 +87,8 @@ def report(
     if out is not None and form in PICTURES:
         write_pictures(entries, form, out)
         return
+    from clear_bench.disk import write_text
     from clear_bench.report import FORMATS as WRITERS
-    from clear_bench.store.files import write_text
 
     text = WRITERS[form](entries, ["clear-bench", *sys.argv[1:]])
     if out is None:
@@ -117,8 +117,8 @@ def read_entries(results: Sequence[str], baseline: str | None, tasks: Sequence[s
 
 def write_pictures(entries: Sequence[Entry], form: str, folder: Path) -> None:
     """Write the pictures of every entry as `<slug>-<task>-<picture>.<form>`."""
+    from clear_bench.disk import atomic_write
     from clear_bench.report import pictures
-    from clear_bench.store.files import atomic_write
 
     for entry in entries:
         for name, content in pictures(entry, form).items():

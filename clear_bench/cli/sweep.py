@@ -54,9 +54,9 @@ def sweep(
     from clear_bench.api.sweep import sweep as run
     from clear_bench.api.sweep_table import as_markdown, tables
     from clear_bench.cli.train import be_quiet
+    from clear_bench.disk import write_text
     from clear_bench.errors import UsageError
     from clear_bench.render.writers import write_terminal
-    from clear_bench.store.files import write_text
     from clear_bench.train.recipe import load_recipe
 
     be_quiet()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import platform
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from clear_bench.disk import cache_root
 from clear_bench.errors import CheckpointError, EnvironmentFault, MissingExtraError
 from clear_bench.models.me5 import write_me5
 from clear_bench.models.q4 import read_q4
@@ -32,7 +32,7 @@ def build(name: str, cache_dir: Path | None = None) -> Path:
 
 def me5_small_q4(cache_dir: Path | None) -> Path:
     """Expand the 4-bit copy of multilingual-e5-small into a plain folder: 470 MB, a few seconds, once."""
-    folder = _cache(cache_dir) / "models" / ME5_FOLDER
+    folder = cache_root(cache_dir) / "models" / ME5_FOLDER
     if folder.is_dir():
         return folder
     from filelock import FileLock
@@ -94,10 +94,3 @@ def _package(module: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtraError(module.replace("_", "-"), "embedded")
     return Path(spec.submodule_search_locations[0])
-
-
-def _cache(given: Path | None) -> Path:
-    # The rule of store.files.cache_root, which a neighbour in this layer may not import.
-    from platformdirs import user_cache_path
-
-    return given or Path(os.environ.get("CLEAR_BENCH_CACHE") or user_cache_path("clear-bench"))

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clear_bench.compare.pairing import MEANS
+from clear_bench.disk import sha256_file
 from clear_bench.errors import InputError
 from clear_bench.mteb_bridge.directions import language_pair
 from clear_bench.mteb_bridge.naming import task_name
 from clear_bench.mteb_bridge.tasks_in import METRICS, group_subsets, our_name
-from clear_bench.store.files import sha256_file
 from clear_bench.store.mteb_json import metric_of
 from clear_bench.store.results import SCORES, save_result
 from clear_bench.tasks import task_names

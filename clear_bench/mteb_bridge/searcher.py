@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from clear_bench.disk import cache_root
 from clear_bench.encode import encode, pending
 from clear_bench.errors import InputError, UsageError
 from clear_bench.models import load_encoder, open_checkpoint, passage_prompt, query_prompt
@@ -21,7 +22,6 @@ from clear_bench.qrels import find_rows
 from clear_bench.rerank import rerank
 from clear_bench.search import Searcher as PassageSearcher
 from clear_bench.store.embeddings import EmbeddingStore, StoreDtype
-from clear_bench.store.files import cache_root
 from clear_bench.types import Checkpoint, Embeddings, LanguagePair, Run, Side, Texts
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from clear_bench.disk import atomic_write
 from clear_bench.errors import DataError
-from clear_bench.readers.cache import whole_file
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
@@ -37,7 +37,7 @@ def extract(archive: Path, member: str, folder: Path) -> Path:
         raise DataError(msg)
     target = folder / member
     if not target.is_file():
-        with whole_file(target) as temporary:
+        with atomic_write(target) as temporary:
             _copy(archive, found, temporary)
     return target
 

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from clear_bench.disk import atomic_write
 from clear_bench.errors import DataError
-from clear_bench.readers.cache import datasets_folder, short_name, whole_file
+from clear_bench.readers.cache import datasets_folder, short_name
 from clear_bench.types import Texts, make_texts
 
 VERSION = 1
@@ -77,7 +78,7 @@ def passages(ids: pa.Array, title: pa.Array, text: pa.Array, join: str) -> pa.Re
 def _write(
     file: Path, about: Path, language: str, identity: str, where: str, batches: Callable[[], Iterable[pa.RecordBatch]]
 ) -> dict[str, Any]:  # Any: JSON
-    with whole_file(file) as temporary:
+    with atomic_write(file) as temporary:
         rows, hashes = _stream(temporary, batches(), where)
         merged = 0
         if again := _repeated(temporary, hashes, where):
@@ -96,7 +97,7 @@ def _write(
         "digest": texts.digest,
         "text_digest": texts.text_digest,
     }
-    with whole_file(about) as temporary:
+    with atomic_write(about) as temporary:
         temporary.write_text(json.dumps(facts, indent=1))
     return facts
 

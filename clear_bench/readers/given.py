@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clear_bench.disk import atomic_write, disk_faults
 from clear_bench.errors import CardError
 from clear_bench.readers import archives
-from clear_bench.readers.cache import digest, disk_faults, whole_file
+from clear_bench.readers.cache import digest
 from clear_bench.readers.fetch import check_hash, copies, given_folder, place_of
 from clear_bench.readers.origins import Origin, entry, origin
 from clear_bench.registry import unknown
@@ -110,5 +111,5 @@ def _keep(task: Task, folder: Path, files: list[Path]) -> None:
                 shutil.copyfile(path, target)
             else:
                 target.symlink_to(path.resolve())
-    with whole_file(folder / "origin.json") as temporary:
+    with atomic_write(folder / "origin.json") as temporary:
         temporary.write_text(json.dumps({"sha256": [digest(path) for path in files]}))

@@ -10,8 +10,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from clear_bench.disk import FORBIDDEN, FULL
 from clear_bench.errors import CardError, DataError, EnvironmentFault, MissingExtraError
-from clear_bench.readers.cache import FORBIDDEN, FULL, digest
+from clear_bench.readers.cache import digest
 from clear_bench.readers.origins import Origin
 from clear_bench.readers.retry import BusyError, asked_wait, attempt, may_pass
 
@@ -135,7 +136,7 @@ def _fault(origin: Origin, error: BaseException, offline: bool) -> Exception:
     from huggingface_hub import errors
 
     cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ else error
-    if isinstance(cause, OSError) and cause.errno in FULL | FORBIDDEN:
+    if isinstance(cause, OSError) and cause.errno in {*FULL, *FORBIDDEN}:
         state = "is full" if cause.errno in FULL else "cannot be written"
         return EnvironmentFault(f"{_at(origin)}: the disk of the hub's cache {state}; point HF_HOME at another folder")
     response = getattr(cause, "response", None)

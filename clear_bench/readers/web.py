@@ -10,8 +10,8 @@ import urllib.request
 from pathlib import Path
 from typing import BinaryIO
 
+from clear_bench.disk import disk_faults
 from clear_bench.errors import CardError, EnvironmentFault
-from clear_bench.readers.cache import disk_faults
 from clear_bench.readers.retry import BusyError, asked_wait, attempt, may_pass
 
 _BLOCK = 1 << 20

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from clear_bench.store.files import disk_faults, sync
+from clear_bench.disk import disk_faults, sync
 from clear_bench.store.results import MANIFEST, RUN, Result
 
 MOVING, RELEASE = "moving", "release"

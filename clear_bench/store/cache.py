@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from clear_bench.disk import disk_faults
 from clear_bench.errors import MissingExtraError
 from clear_bench.store.embeddings import FOLDER, KEY, LOCK, read_manifest, shard_problem
-from clear_bench.store.files import disk_faults
 
 MODELS = "models"
 

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clear_bench.codes import CODINGS, CodedRows, code, cosines, row_bytes
+from clear_bench.disk import atomic_write, disk_faults, sha256_file, write_text
 from clear_bench.errors import EnvironmentFault
-from clear_bench.store.files import atomic_write, disk_faults, sha256_file, write_text
 from clear_bench.types import Side
 
 log = logging.getLogger(__name__)

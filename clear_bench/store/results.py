@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from clear_bench.disk import disk_faults, sha256_file, sync, write_text
 from clear_bench.errors import InputError, TamperedError, UsageError
-from clear_bench.store.files import disk_faults, sha256_file, sync, write_text
 from clear_bench.types import LanguagePair, Scores
 
 SCHEMA = "clear-bench/result/1"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clear_bench.disk import atomic_write
 from clear_bench.errors import DataError, InputError
-from clear_bench.store.files import atomic_write
 from clear_bench.store.results import RUN, Result
 from clear_bench.types import LanguagePair
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clear_bench.disk import atomic_write
 from clear_bench.errors import DataError
-from clear_bench.store.files import atomic_write
 from clear_bench.store.results import Result
 from clear_bench.store.trec import read_run
 from clear_bench.types import Collection

@@ -16,8 +16,8 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraine
 from tqdm import tqdm  # type: ignore[import-untyped]  # no stubs in the base set
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from clear_bench.disk import write_text
 from clear_bench.errors import InputError
-from clear_bench.store.files import write_text
 from clear_bench.train.collate import Side
 
 log = logging.getLogger(__name__)

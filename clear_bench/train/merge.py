@@ -14,9 +14,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
+from clear_bench.disk import disk_faults, sync, write_text
 from clear_bench.errors import CheckpointError, UsageError
 from clear_bench.models.checkpoint import open_checkpoint
-from clear_bench.store.files import disk_faults, sync, write_text
 from clear_bench.train.base import load_plain
 
 if TYPE_CHECKING:

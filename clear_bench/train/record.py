@@ -13,9 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clear_bench.disk import write_text
 from clear_bench.errors import UsageError
 from clear_bench.losses import LOSSES
-from clear_bench.store.files import write_text
 from clear_bench.train.files import translation_records
 from clear_bench.train.recipe import Recipe
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from transformers import TrainerCallback
 
-from clear_bench.store.files import atomic_write, write_text
+from clear_bench.disk import atomic_write, write_text
 from clear_bench.train.loop import Journal
 from clear_bench.train.recipe import Recipe
 

@@ -17,9 +17,9 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraini
 from transformers import PrinterCallback
 from transformers.trainer_utils import set_seed
 
+from clear_bench.disk import disk_faults
 from clear_bench.losses import LOSSES, make_loss
 from clear_bench.losses.objectives import Distillation, Role
-from clear_bench.store.files import disk_faults
 from clear_bench.train.base import load_base, merge_adapters, open_base, sides, store_prompts
 from clear_bench.train.collate import RoleCollator, Side
 from clear_bench.train.loop import Drift, Journal, Progress, RoleTrainer

@@ -15,12 +15,12 @@ import torch
 from tqdm import tqdm  # type: ignore[import-untyped]  # no stubs in the base set
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from clear_bench.disk import disk_faults, sha256_file
 from clear_bench.errors import CheckpointError, UsageError
 from clear_bench.languages import canonical
 from clear_bench.models.checkpoint import HUB_ID, NO_PART, PARTS, digest_of, read_card
 from clear_bench.models.scan import read_optional, scan
 from clear_bench.registry import unknown
-from clear_bench.store.files import disk_faults, sha256_file
 from clear_bench.train.files import json_lines
 from clear_bench.train.parts import TranslatePart
 from clear_bench.types import ENGLISH

@@ -1,4 +1,4 @@
-"""Whole files or none: written under a temporary name, flushed to disk, renamed."""
+"""Files: whole ones or none, written under a temporary name, flushed to disk, renamed; and where the cache is."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clear_bench.errors import EnvironmentFault
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+FORBIDDEN = {
+    errno.EACCES: "it cannot be written",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOTDIR: "a part of that path is a file",
+    errno.EEXIST: "a part of that path is a file",
+}
+"""What is the matter, by error number."""
 
 
 @contextmanager
@@ -59,20 +68,17 @@ def sha256_file(path: Path) -> str:
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
     """Turn a full or forbidden disk into a sentence with the path and the remedy."""
-    remedies = {
-        errno.ENOSPC: "the disk is full: free some space, or point --out / --cache-dir at another disk",
-        errno.EDQUOT: "the disk quota is used up: free some space, or point --out / --cache-dir at another disk",
-        errno.EACCES: "it cannot be written: choose a folder of yours with --out / --cache-dir",
-        errno.EROFS: "the file system is read-only: choose another folder with --out / --cache-dir",
-        errno.ENOTDIR: "a part of that path is a file: choose another folder",
-        errno.EEXIST: "a part of that path is a file: choose another folder",
-    }
     try:
         yield
     except OSError as error:
-        if error.errno not in remedies:
+        if error.errno in FULL:
+            problem = "the disk is full" if error.errno == errno.ENOSPC else "the disk quota is used up"
+            msg = f"{path}: {problem}: free some space, or point --out / --cache-dir at another disk"
+        elif error.errno in FORBIDDEN:
+            msg = f"{path}: {FORBIDDEN[error.errno]}: choose a folder of yours with --out / --cache-dir"
+        else:
             raise
-        raise EnvironmentFault(f"{path}: {remedies[error.errno]}") from error
+        raise EnvironmentFault(msg) from error
 
 
 def cache_root(given: Path | None = None) -> Path:
