@@ -105,4 +105,5 @@ class _Lines:
             return
         self.last = now
         line = f"{self.what}: {shown.done:,} of {shown.total:,} texts, {shown}, about {shown.left:,.0f} s left"
-        print(line, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
