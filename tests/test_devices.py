@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from toy import make_toy_checkpoint
 from toy_task import write_many
 
@@ -312,8 +313,6 @@ def shards(folder: Path) -> int:
 @pytest.fixture(scope="module")
 def alone(toy: Path, card: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What one process makes, with one thread."""
-    import torch
-
     folder = tmp_path_factory.mktemp("alone")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -483,6 +482,7 @@ def test_a_killed_rank_ends_all_and_the_next_run_goes_on(
 
 @pytest.mark.gpu
 @pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_worker_gives_the_bytes_of_one_process_on_the_gpu(toy: Path, card: Path, tmp_path: Path) -> None:
     assert invoke([*line(toy, card, tmp_path / "one"), "--device", "cuda"]) == 0
     assert invoke([*line(toy, card, tmp_path / "all"), "--devices", "cuda"]) == 0

@@ -154,8 +154,6 @@ class TestVectors:
     def test_survive_a_device_that_holds_four_texts(
         self, toy: Checkpoint, encoder: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        import torch
-
         texts = make_sentences(40)
         expected = encoder.encode(texts, range(40), "query", "", lambda _: None).vectors
         forward = type(encoder.model).forward
@@ -170,8 +168,6 @@ class TestVectors:
         np.testing.assert_allclose(found, expected, atol=10 * ROUNDING)
 
     def test_one_text_too_large_for_the_device_says_so(self, encoder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        import torch
-
         def full(*_: Any, **__: Any) -> Any:
             raise torch.OutOfMemoryError
 
@@ -187,6 +183,24 @@ class TestVectors:
         expected = vectors_of(encode(toy, texts, "query", "", store, lambda: encoder))
         assert low.fingerprint != toy.fingerprint
         assert 1e-6 < np.abs(found - expected).max() < 0.05  # bfloat16 keeps 8 bits
+
+    @pytest.mark.gpu
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.05), ("fp16", 0.01)])
+    def test_of_a_gpu_are_those_of_the_cpu(
+        self, toy: Checkpoint, encoder: Any, precision: Any, tolerance: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "AHEAD", 300)
+        monkeypatch.setattr(module, "MEASURED_AFTER", 0.0)
+        texts, told = make_sentences(2000), list[int]()
+        expected = encoder.encode(texts, range(2000), "passage", "passage: ", lambda _: None)
+        onto = load_encoder(open_checkpoint(str(toy.path), precision=precision), device="cuda")
+        found = onto.encode(texts, range(2000), "passage", "passage: ", told.append)
+        lengths = np.linalg.norm(expected.vectors, axis=1, keepdims=True)
+        np.testing.assert_allclose(found.vectors / lengths, expected.vectors / lengths, atol=tolerance)
+        assert (found.tokens, found.truncated, sum(told)) == (expected.tokens, expected.truncated, 2000)
+        assert found.share is not None
+        assert 0 < found.share < 1
 
 
 @given(
