@@ -692,12 +692,6 @@ class TestEmbedded:
         with pytest.raises(UsageError, match="me5-small-q4"):
             open_checkpoint("embedded:me5-small")
 
-    def test_the_cache_is_the_stores(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        assert embedded._cache(None) == cache_root()
-        assert embedded._cache(tmp_path) == cache_root(tmp_path)
-        monkeypatch.delenv("CLEAR_BENCH_CACHE")
-        assert embedded._cache(None) == cache_root()
-
     def test_a_missing_package_is_named_with_its_pip_command(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(embedded, "find_spec", lambda _: None)
         monkeypatch.setattr(embedded.platform, "system", lambda: "Linux")
