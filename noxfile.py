@@ -20,9 +20,9 @@ def install(session: nox.Session, *packages: str) -> None:
     session.install(*CONSTRAINTS, *packages)
 
 
-def pytest(session: nox.Session, *arguments: str) -> None:
+def pytest(session: nox.Session, *arguments: str, extras: str = EXTRAS) -> None:
     """Install the product with its test tools and run pytest."""
-    install(session, "-e", EXTRAS, *TEST_TOOLS)
+    install(session, "-e", extras, *TEST_TOOLS)
     session.run("python", "-m", "pytest", *arguments, *session.posargs, env={"HF_HUB_OFFLINE": "1"})
 
 
@@ -59,10 +59,10 @@ def browser_tests(session: nox.Session) -> None:
     pytest(session, "-m", "browser")
 
 
-@nox.session
+@nox.session(venv_params=["--system-site-packages"])
 def gpu_tests(session: nox.Session) -> None:
-    """Run the tests that need a CUDA device, with whatever torch and faiss the machine has."""
-    pytest(session, "-m", "gpu")
+    """Run the tests that need a CUDA device, with the CUDA build of torch that the machine has, and faiss-gpu."""
+    pytest(session, "-m", "gpu", "-rs", extras=EXTRAS.replace("cpu", "gpu"))
 
 
 @nox.session
@@ -76,7 +76,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types, strictly, over the package and this file."""
-    install(session, "mypy", "nox", "-e", ".")
+    install(session, "mypy", "nox", "-e", EXTRAS)
     session.run("mypy", "-p", "clear_bench")
     session.run("mypy", "noxfile.py")
 
