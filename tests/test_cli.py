@@ -147,6 +147,7 @@ def test_doctor_says_what_faiss_was_built_for(monkeypatch: pytest.MonkeyPatch) -
     from clear_bench.cli import doctor
 
     monkeypatch.setattr(doctor, "distributions", list)  # conda leaves no wheel's name behind
+    monkeypatch.setattr(faiss, "get_compile_options", lambda: "OPTIMIZE AVX2 ")
     assert doctor._faiss() == ("faiss", "ok", f"faiss {faiss.__version__}")
     monkeypatch.setattr(faiss, "get_compile_options", lambda: "OPTIMIZE GPU NVIDIA_CUVS AVX2 ")
     assert doctor._faiss()[2] == f"faiss {faiss.__version__}, built for GPUs and cuVS"
