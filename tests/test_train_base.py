@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from toy_training import make_checkpoint, smoke
+from toy_training import smoke
 
 from clear_bench.errors import UsageError
 from clear_bench.models import open_checkpoint, query_prompt
@@ -19,22 +19,17 @@ from clear_bench.train.trainer import train
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("base"))
-
-
-def prompted(plain: Path, folder: Path, prompts: dict[str, str]) -> Path:
+def prompted(base: Path, folder: Path, prompts: dict[str, str]) -> Path:
     """The toy checkpoint with prompts of its own."""
-    copy = Path(shutil.copytree(plain, folder))
+    copy = Path(shutil.copytree(base, folder))
     file = copy / "config_sentence_transformers.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"prompts": prompts}))
     return copy
 
 
 @pytest.fixture
-def instructed(plain: Path, tmp_path: Path) -> Path:
-    return prompted(plain, tmp_path / "instructed", {"query": "Instruct: Find it\nQuery: ", "document": ""})
+def instructed(base: Path, tmp_path: Path) -> Path:
+    return prompted(base, tmp_path / "instructed", {"query": "Instruct: Find it\nQuery: ", "document": ""})
 
 
 def test_the_template_of_an_instruction_model_is_filled(instructed: Path, collection: Path) -> None:
@@ -47,14 +42,14 @@ def test_the_template_of_an_instruction_model_is_filled(instructed: Path, collec
     assert shown["prompts"] == {"query": "Instruct: Find help\nQuery: ", "passage": ""}
 
 
-def test_a_family_that_takes_instructions_gets_the_default_one(plain: Path, tmp_path: Path) -> None:
-    named = prompted(plain, tmp_path / "Qwen3-Embedding-0.6B", {})
+def test_a_family_that_takes_instructions_gets_the_default_one(base: Path, tmp_path: Path) -> None:
+    named = prompted(base, tmp_path / "Qwen3-Embedding-0.6B", {})
     part = ModelPart(base=str(named))
     assert sides(part, open_base(part))[0].prompt == f"Instruct: {DEFAULT_INSTRUCTION}\nQuery: "
 
 
-def test_an_instruction_for_a_model_that_takes_none_is_refused(plain: Path) -> None:
-    part = ModelPart(base=str(plain), instruction="Find help")
+def test_an_instruction_for_a_model_that_takes_none_is_refused(base: Path) -> None:
+    part = ModelPart(base=str(base), instruction="Find help")
     with pytest.raises(UsageError, match=r"'query: ', takes none"):
         sides(part, open_base(part))
 
@@ -73,16 +68,16 @@ def test_evaluation_takes_the_trained_instruction_by_default_and_that_of_a_task_
 
 
 def test_prompts_that_only_a_list_of_models_knows_are_stored_in_what_is_trained(
-    plain: Path, collection: Path, tmp_path: Path
+    base: Path, collection: Path, tmp_path: Path
 ) -> None:
-    named = prompted(plain, tmp_path / "Qwen3-Embedding-0.6B", {})
+    named = prompted(base, tmp_path / "Qwen3-Embedding-0.6B", {})
     out = train(smoke(named, collection, "training.steps=1", "model.query_length=48"), tmp_path / "out")
     assert query_prompt(open_checkpoint(str(out))) == f"Instruct: {DEFAULT_INSTRUCTION}\nQuery: "
 
 
-def test_a_base_keeps_the_prompts_that_it_says_itself(plain: Path, collection: Path, tmp_path: Path) -> None:
-    out = train(smoke(plain, collection, "training.steps=1"), tmp_path / "out")
-    saved = [json.loads((one / "config_sentence_transformers.json").read_text())["prompts"] for one in (plain, out)]
+def test_a_base_keeps_the_prompts_that_it_says_itself(base: Path, collection: Path, tmp_path: Path) -> None:
+    out = train(smoke(base, collection, "training.steps=1"), tmp_path / "out")
+    saved = [json.loads((one / "config_sentence_transformers.json").read_text())["prompts"] for one in (base, out)]
     assert saved[0] == saved[1]
 
 

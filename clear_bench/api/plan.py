@@ -64,6 +64,11 @@ class Plan:
         return {part.language: part for part in parts}
 
 
+def look_up(tasks: Sequence[str | Task]) -> list[Task]:
+    """Find the tasks of names as `find_tasks` does; what is a task already stays."""
+    return [task for name in tasks for task in ([name] if isinstance(name, Task) else find_tasks(name))]
+
+
 def make_plans(
     tasks: Sequence[str | Task],
     pairs: Sequence[str] = (),
@@ -79,7 +84,7 @@ def make_plans(
     Raises `UsageError` for unknown names, and for a pair that all tasks lack; a pair that only some of them lack is
     skipped there with a warning. Raises `InputError` for collections that cannot be judged.
     """
-    chosen = [task for name in tasks for task in ([name] if isinstance(name, Task) else find_tasks(name))]
+    chosen = look_up(tasks)
     selected, warnings = plan_pairs(chosen, pairs or ["all"])
     for warning in warnings:
         log.warning(warning)

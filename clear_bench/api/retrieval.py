@@ -22,7 +22,7 @@ from clear_bench.indexes import check_backend
 from clear_bench.lexical import NAME as BM25
 from clear_bench.models import load_encoder, open_checkpoint, passage_prompt, query_prompt
 from clear_bench.models.rows import mean_bytes
-from clear_bench.models.shape import width
+from clear_bench.models.shape import read_width
 from clear_bench.progress import Progress, progress
 from clear_bench.store.embeddings import EmbeddingStore, StoreDtype
 from clear_bench.types import Checkpoint, Side, Texts
@@ -153,7 +153,7 @@ def open_retriever(
         given = {key: settings.get(key) for key in known}
         checkpoint, found = from_object(model, name=name, truncate_dim=truncate_dim, batch_tokens=batch_tokens, **given)
         encoder = lambda: found  # noqa: E731
-    check_backend(index, width(checkpoint))
+    check_backend(index, partial(read_width, checkpoint))
     if checkpoint.path is None and (devices is not None or engine == "ray"):
         raise UsageError(_no_workers(devices))
     allowed = {"allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}

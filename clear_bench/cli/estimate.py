@@ -51,18 +51,19 @@ def estimate(
     whose vectors are in the cache already cost no time. Times are of this machine unless a rate is given.
     """  # Any: the options of `run`, handed on by name
     from clear_bench.api.estimate import Inquiry, size_task
+    from clear_bench.api.plan import look_up
     from clear_bench.cluster.devices import devices_of
     from clear_bench.disk import cache_root
     from clear_bench.models import open_checkpoint
     from clear_bench.models.shape import open_tokeniser
     from clear_bench.store.embeddings import EmbeddingStore
-    from clear_bench.tasks import Task, find_tasks, plan_pairs
+    from clear_bench.tasks import plan_pairs
 
     root = cache_root(cache_dir)
     checkpoint = open_checkpoint(model, cache_dir=root, **settings)
     inquiry = Inquiry(checkpoint, EmbeddingStore(root), store_dtype, open_tokeniser(checkpoint))
     named, read = resolve(tasks)
-    chosen = [task for name in named for task in ([name] if isinstance(name, Task) else find_tasks(name))]
+    chosen = look_up(named)
     selected, _ = plan_pairs(chosen, [pairs])
     sizes = [size_task(task, selected[task.name], inquiry, read=read) for task in chosen if selected[task.name]]
     names = devices_of(devices, device, None) or ()

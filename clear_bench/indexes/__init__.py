@@ -87,18 +87,18 @@ def open_index(spec: str, dimensions: int, device: str | None = None, precision:
     return cast("Callable[..., Index]", opened)(detail, dimensions, device, precision)
 
 
-def check_backend(spec: str, dimensions: int | None = None) -> None:
+def check_backend(spec: str, width: Callable[[], int | None] = lambda: None) -> None:
     """Refuse an index that is mistyped or not installed, before hours of encoding.
 
-    Without a factory string nothing is imported; with one, and the width of the vectors, FAISS is asked whether it
-    builds such an index.
+    Without a factory string nothing is imported; with one, FAISS is asked whether it builds such an index for vectors
+    of this width, where it is known yet.
     """
     backend, _, detail = spec.partition(":")
     if backend in QUANTISED:
         oversampling(spec)
     elif backend != "auto" and _known(backend) and find_spec(backend) is None:
         raise MissingExtraError(backend, "cpu")
-    elif detail and dimensions:
+    elif detail and (dimensions := width()):
         open_index(spec, dimensions, "cpu")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clear_bench.errors import CheckpointError, MissingExtraError
 from clear_bench.models.scan import read_modules, read_optional
@@ -40,31 +41,44 @@ def default_batch_tokens(device: str | None) -> int:
 
 def read_shape(checkpoint: Checkpoint) -> Shape:
     """Read the size of a checkpoint from its configuration and the headers of its weights."""
-    folder = checkpoint.path
-    if folder is None:
-        msg = f"{checkpoint.name!r} has no files that would say how large it is; give a checkpoint folder or a hub id"
-        raise CheckpointError(msg)
-    modules = [folder / str(module["path"]) for module in read_modules(folder)]
-    config = read_optional((modules[0] if modules else folder) / "config.json")
-    hidden = _number(config.get("hidden_size")) or _number(config.get("d_model"))
-    # The last module that names a width decides: a pooling layer, or a dense layer after it.
-    inner_configs = (read_optional(path / "config.json") for path in reversed(modules[1:]))
-    widths = (_number(found.get(name)) for found in inner_configs for name in _WIDTHS)
-    full = next((width for width in widths if width), hidden)
-    if not full:
-        msg = f"{folder} does not say how wide its vectors are: no hidden_size in config.json, and no pooling width"
-        raise CheckpointError(msg)
-    hidden = hidden or full
+    folder = _folder(checkpoint)
+    config, full = _widths(folder)
+    hidden = _hidden(config) or full
     inner = _number(config.get("intermediate_size")) or 4 * hidden
     return Shape(checkpoint.truncate_dim or full, hidden, inner, _parameters(folder))
 
 
-def width(checkpoint: Checkpoint) -> int | None:
-    """Give the width of a checkpoint's vectors; None where its files do not say, or it has none."""
+def read_width(checkpoint: Checkpoint) -> int | None:
+    """Read the width of a checkpoint's vectors from its configuration; None where that does not say, or it has none."""
     try:
-        return read_shape(checkpoint).dimensions
+        return checkpoint.truncate_dim or _widths(_folder(checkpoint))[1]
     except CheckpointError:
         return None
+
+
+def _folder(checkpoint: Checkpoint) -> Path:
+    if checkpoint.path is None:
+        msg = f"{checkpoint.name!r} has no files that would say how large it is; give a checkpoint folder or a hub id"
+        raise CheckpointError(msg)
+    return checkpoint.path
+
+
+def _widths(folder: Path) -> tuple[Mapping[str, Any], int]:  # Any: JSON
+    """Give the transformer's configuration, and the width of the vectors before any is cut."""
+    modules = [folder / str(module["path"]) for module in read_modules(folder)]
+    config = read_optional((modules[0] if modules else folder) / "config.json")
+    # The last module that names a width decides: a pooling layer, or a dense layer after it.
+    inner_configs = (read_optional(path / "config.json") for path in reversed(modules[1:]))
+    widths = (_number(found.get(name)) for found in inner_configs for name in _WIDTHS)
+    full = next((width for width in widths if width), _hidden(config))
+    if not full:
+        msg = f"{folder} does not say how wide its vectors are: no hidden_size in config.json, and no pooling width"
+        raise CheckpointError(msg)
+    return config, full
+
+
+def _hidden(config: Mapping[str, Any]) -> int:  # Any: JSON
+    return _number(config.get("hidden_size")) or _number(config.get("d_model"))
 
 
 def open_tokeniser(checkpoint: Checkpoint) -> Tokenise | None:
