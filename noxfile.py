@@ -11,7 +11,18 @@ nox.options.sessions = ["lint", "types", "tests"]
 nox.options.default_venv_backend = "venv"
 
 CONSTRAINTS = ("-c", "constraints.txt")
-TEST_TOOLS = ("pytest", "hypothesis", "pytrec-eval-terrier", "jsonschema", "statsmodels", "nltk", "pyyaml")
+TEST_TOOLS = (
+    "pytest",
+    "pytest-xdist",
+    "hypothesis",
+    "pytrec-eval-terrier",
+    "jsonschema",
+    "statsmodels",
+    "nltk",
+    "pyyaml",
+)
+WORKERS = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+"""The tests of a file share its fixtures, so a file stays with one process; each needs 1 GB."""
 EXTRAS = ".[cpu,embedded,train,bm25,report]"
 
 
@@ -35,8 +46,8 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the fast tests: offline, on the CPU, a few minutes."""
-    pytest(session, "-m", "not slow and not gpu and not network and not browser")
+    """Run the fast tests: offline, on the CPU, a few minutes, in as many processes as there are cores."""
+    pytest(session, "-m", "not slow and not gpu and not network and not browser", *WORKERS)
 
 
 @nox.session
