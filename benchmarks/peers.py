@@ -328,11 +328,12 @@ def pair(asked: argparse.Namespace) -> None:
 
     from clear_bench.api.cells import cells, run_table, score_table
     from clear_bench.api.retrieval import open_retriever
+    from clear_bench.disk import cache_at
 
     asked.limit = 1000
     plan = the_plan(asked)
-    with TemporaryDirectory() as cache:
-        ready = open_retriever(FreeEncoder(), name="free", cache_dir=Path(cache)).prepare(plan)
+    with TemporaryDirectory() as cache, cache_at(cache):
+        ready = open_retriever(FreeEncoder(), name="free").prepare(plan)
         step = lambda: [(score_table(plan, cell), run_table(plan, cell)) for cell in cells(plan, ready)]  # noqa: E731
         step()
         spent = [1000 * t / len(plan.pairs) for t in timed({"": step}, max(5, asked.repeat))[""]]

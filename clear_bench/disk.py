@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from clear_bench.errors import EnvironmentFault
@@ -81,11 +82,27 @@ def disk_faults(path: Path) -> Iterator[None]:
         raise EnvironmentFault(msg) from error
 
 
+_CACHE: ContextVar[Path | None] = ContextVar("cache", default=None)
+
+
+@contextmanager
+def cache_at(folder: Path | str | None) -> Iterator[None]:
+    """Keep data sets, built models and embeddings in `folder` while the block runs; None leaves the place as it is.
+
+    `--cache-dir` of the command line and `cache_dir` of `evaluate` both mean this.
+    """
+    token = _CACHE.set(Path(folder) if folder is not None else _CACHE.get())
+    try:
+        yield
+    finally:
+        _CACHE.reset(token)
+
+
 def cache_root(given: Path | None = None) -> Path:
-    """Choose where embeddings and built models are kept: the argument, `CLEAR_BENCH_CACHE`, else the user's cache."""
+    """Return the cache folder: the argument, that of `cache_at`, `CLEAR_BENCH_CACHE`, else the user's cache."""
     from platformdirs import user_cache_path
 
-    if given is not None:
-        return given
+    if chosen := given or _CACHE.get():
+        return chosen
     variable = os.environ.get("CLEAR_BENCH_CACHE")
     return Path(variable) if variable else user_cache_path("clear-bench")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from raw_benchmarks import BENCHMARKS, load
 from toy_task import CODES, WordEncoder, write_task, write_vectors
 
 import clear_bench
 from clear_bench import evaluate, load_task
+from clear_bench.disk import cache_root
 from clear_bench.errors import CheckpointError, NotComparableError, UsageError
 from clear_bench.store.results import read_result
 
@@ -193,6 +196,17 @@ def test_half_precision_store_is_half_as_large_and_part_of_the_identity(tmp_path
     assert {str(block.dtype) for block in blocks} == {"float16"}
     assert full.scores["toy"].provenance["identity"] != half.scores["toy"].provenance["identity"]
     assert half.matrix("toy").to_numpy() == pytest.approx(full.matrix("toy").to_numpy(), abs=0.05)
+
+
+def test_cache_dir_keeps_data_sets_and_vectors_and_nothing_stands_elsewhere(tmp_path: Path) -> None:
+    folder = BENCHMARKS["ciral"][0]().write(tmp_path / "raw")
+    task = load("ciral")
+    task = replace(task, source={**task.source, "path": str(folder)})
+    evaluate(WordEncoder(), task, pairs="en:sw", name="words", cache_dir=tmp_path / "mine")
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"datasets", "embeddings"}
+    assert not (tmp_path / "cache").exists()  # the usual cache of a test
+    load_task(str(write_task(tmp_path / "task")), cache_dir=tmp_path / "other")
+    assert cache_root() == tmp_path / "cache"
 
 
 def test_settings_that_vectors_cannot_take_are_refused(tmp_path: Path) -> None:

@@ -94,7 +94,6 @@ def open_retriever(
     device: str | None = None,
     batch_tokens: int | None = None,
     store_dtype: StoreDtype = "float32",
-    cache_dir: Path | None = None,
     allow_pickle: bool = False,
     trust_remote_code: bool = False,
     truncate_dim: int | None = None,
@@ -114,7 +113,7 @@ def open_retriever(
         msg = "--engine ray has workers of its own; run without --devices and without torchrun"
         raise UsageError(msg)
     names = devices_of(devices, device, ranks)
-    store, root = EmbeddingStore(cache_root(cache_dir)), cache_root(cache_dir)
+    store, root = EmbeddingStore(cache_root()), cache_root()
     encoder: Callable[[], Encoder]
     if vectors is not None:
         from clear_bench.models.vectors import VectorReader, open_vectors
@@ -131,7 +130,6 @@ def open_retriever(
         checkpoint = open_checkpoint(
             str(model),
             truncate_dim=truncate_dim,
-            cache_dir=root,
             allow_pickle=allow_pickle,
             trust_remote_code=trust_remote_code,
             **settings,

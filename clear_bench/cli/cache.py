@@ -28,12 +28,12 @@ def cache() -> None:
 @cache.command("ls")
 @cache_option
 @json_option
-def list_entries(cache_dir: Path | None, as_json: bool) -> None:
+def list_entries(as_json: bool) -> None:
     """List what is there, the least recently used first."""
     from clear_bench.disk import cache_root
     from clear_bench.store.cache import list_cache
 
-    root = cache_root(cache_dir)
+    root = cache_root()
     entries = list_cache(root)
     if as_json:
         _print_json(root, entries)
@@ -46,12 +46,12 @@ def list_entries(cache_dir: Path | None, as_json: bool) -> None:
 @cache.command()
 @cache_option
 @json_option
-def verify(cache_dir: Path | None, as_json: bool) -> None:
+def verify(as_json: bool) -> None:
     """Hash every shard; exit 3 names the damaged ones. The next run encodes those again."""
     from clear_bench.disk import cache_root
     from clear_bench.store.cache import verify_cache
 
-    root = cache_root(cache_dir)
+    root = cache_root()
     damaged = verify_cache(root)
     if as_json:
         rows = [{"path": str(path), "problem": problem} for path, problem in damaged]
@@ -71,9 +71,7 @@ def verify(cache_dir: Path | None, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Remove everything, built models too.")
 @cache_option
 @json_option
-def prune(
-    older_than: str | None, max_size: str | None, everything: bool, cache_dir: Path | None, as_json: bool
-) -> None:
+def prune(older_than: str | None, max_size: str | None, everything: bool, as_json: bool) -> None:
     """Remove embeddings; they are made again when a run needs them."""
     from clear_bench.disk import cache_root
     from clear_bench.store.cache import prune_cache
@@ -81,7 +79,7 @@ def prune(
     if older_than is None and max_size is None and not everything:
         msg = "cache prune needs to know what may go: give --older-than AGE, --max-size SIZE, or --all"
         raise UsageError(msg)
-    root = cache_root(cache_dir)
+    root = cache_root()
     age = parse_age(older_than) if older_than else None
     limit = parse_size(max_size) if max_size else None
     removed = prune_cache(root, older_than=age, max_size=limit, everything=everything)

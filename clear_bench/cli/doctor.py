@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from importlib.metadata import PackageNotFoundError, distributions, version
-from pathlib import Path
 from typing import Literal
 
 import click
@@ -36,9 +35,9 @@ EXTRAS = {
 @click.command(cls=Command)
 @cache_option
 @json_option
-def doctor(cache_dir: Path | None, as_json: bool) -> None:
+def doctor(as_json: bool) -> None:
     """Say what this machine can run and what is missing; exit code 4 when something is broken."""
-    checks = [*_packages(), _faiss(), _device(), _cache(cache_dir)]
+    checks = [*_packages(), _faiss(), _device(), _cache()]
     if as_json:
         rows = [{"check": name, "verdict": verdict, "detail": detail} for name, verdict, detail in checks]
         click.echo(json.dumps({"schema": "clear-bench/doctor/1", "checks": rows}, indent=2))
@@ -92,10 +91,10 @@ def _device() -> Check:
     return "device", "ok", f"CPU, {os.cpu_count()} cores; no CUDA device"
 
 
-def _cache(cache_dir: Path | None) -> Check:
+def _cache() -> Check:
     from clear_bench.disk import cache_root
 
-    folder = cache_root(cache_dir)
+    folder = cache_root()
     existing = next(path for path in [folder, *folder.parents] if path.exists())
     if not os.access(existing, os.W_OK):
         return "cache", "problem", f"{folder} cannot be written; choose another with --cache-dir or CLEAR_BENCH_CACHE"

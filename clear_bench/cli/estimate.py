@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,7 +37,6 @@ def estimate(
     pairs: str,
     tokens_per_second: float | None,
     devices: str | None,
-    cache_dir: Path | None,
     store_dtype: Any,
     device: str | None,
     batch_tokens: int | None,
@@ -59,9 +57,8 @@ def estimate(
     from clear_bench.store.embeddings import EmbeddingStore
     from clear_bench.tasks import plan_pairs
 
-    root = cache_root(cache_dir)
-    checkpoint = open_checkpoint(model, cache_dir=root, **settings)
-    inquiry = Inquiry(checkpoint, EmbeddingStore(root), store_dtype, open_tokeniser(checkpoint))
+    checkpoint = open_checkpoint(model, **settings)
+    inquiry = Inquiry(checkpoint, EmbeddingStore(cache_root()), store_dtype, open_tokeniser(checkpoint))
     named, read = resolve(tasks)
     chosen = look_up(named)
     selected, _ = plan_pairs(chosen, [pairs])

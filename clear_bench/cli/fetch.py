@@ -16,7 +16,7 @@ from clear_bench.errors import UsageError
 @click.option("--source", "sources", multiple=True, metavar="[KEY=]PATH", help="A file or folder to take instead.")
 @cache_option
 @offline_option
-def fetch(tasks: tuple[str, ...], pairs: str, sources: tuple[str, ...], cache_dir: Path | None, offline: bool) -> None:
+def fetch(tasks: tuple[str, ...], pairs: str, sources: tuple[str, ...], offline: bool) -> None:
     """Fetch TASKS (names, groups, cards), check their hashes and counts, and convert large corpora to Arrow once.
 
     What is here already is not fetched again, and an interrupted download goes on. Afterwards `run --offline` needs
@@ -26,7 +26,6 @@ def fetch(tasks: tuple[str, ...], pairs: str, sources: tuple[str, ...], cache_di
     from clear_bench import readers
     from clear_bench.tasks import find_tasks, plan_pairs
 
-    del cache_dir  # the readers look for it where the option has put it
     chosen = find_tasks(tasks)
     if sources and len(chosen) != 1:
         msg = f"--source belongs to one task, but {len(chosen)} were named: {', '.join(task.name for task in chosen)}"

@@ -42,7 +42,7 @@ def merge(
 
     Writes merge.json, merge.md and merge.svg below --out and names the best mixture that keeps English within
     the margin: the largest mean gain over all pairs of two languages.
-    """  # Any: device, cache_dir, offline, handed on by name
+    """  # Any: device, offline, handed on by name
     from clear_bench.api.merge import merge as run
     from clear_bench.api.merge import picture, tables
     from clear_bench.api.plan import make_plans

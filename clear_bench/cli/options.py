@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from clear_bench.disk import cache_at
 from clear_bench.errors import UsageError
 from clear_bench.registry import refuse_unknown_keys, unknown
 
@@ -40,17 +40,16 @@ def together(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-def _share_cache(_ctx: click.Context, _parameter: click.Parameter, folder: Path | None) -> Path | None:
-    """Let the flag hold for everything that looks into the cache: data sets, built models, embeddings."""
-    if folder is not None:
-        os.environ["CLEAR_BENCH_CACHE"] = str(folder)
-    return folder
+def _choose_cache(ctx: click.Context, _parameter: click.Parameter, folder: Path | None) -> None:
+    """Let the flag hold for everything that looks into the cache while the command runs."""
+    ctx.with_resource(cache_at(folder))
 
 
 cache_option = option(
     "--cache-dir",
     type=click.Path(path_type=Path),
-    callback=_share_cache,
+    callback=_choose_cache,
+    expose_value=False,
     help="Where data sets, models and embeddings are kept.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clear_bench.cli.options import Command, option
+from clear_bench.cli.options import Command, cache_option, option
 from clear_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ FORMATS = ("md", "html", "latex", "csv", "json", *PICTURES, "eval-results", "mod
     help=f"As in compare; default: 10,000, and 0 (t tests only) for more than {MANY:,} pairs.",
 )
 @click.option("--card", help="Card of a task of yours: the HTML page takes the texts of queries from it.")
+@cache_option
 def report(
     results: tuple[str, ...],
     form: str,

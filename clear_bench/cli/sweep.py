@@ -48,7 +48,7 @@ def sweep(
 
     Start it again after an interruption: finished runs are kept, and the one that was cut off goes on from its last
     saved state (training.save_every). Writes sweep.json and sweep.md below --out.
-    """  # Any: device, cache_dir, offline, handed on by name
+    """  # Any: device, offline, handed on by name
     from clear_bench.api.plan import make_plans
     from clear_bench.api.sweep import DEFAULT_LOSSES
     from clear_bench.api.sweep import sweep as run

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from clear_bench.cli.options import Command, json_option
+from clear_bench.cli.options import Command, cache_option, json_option
 
 
 @click.command(cls=Command)
@@ -19,6 +19,7 @@ from clear_bench.cli.options import Command, json_option
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the checkpoint.")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in --out, to the same weights bit by bit.")
 @click.option("--dry-run", is_flag=True, help="Show rows, lengths, candidates and steps, and stop; translates nothing.")
+@cache_option
 @json_option
 def train(
     recipe: Path, overrides: tuple[str, ...], out: Path | None, resume: bool, dry_run: bool, as_json: bool

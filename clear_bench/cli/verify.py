@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clear_bench.cli.options import json_option
+from clear_bench.cli.options import Command, cache_option, json_option
 from clear_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from clear_bench.tasks import Task
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("result", type=click.Path(path_type=Path))
 @click.option("--task", help="Card to take the qrels from; default: the task that the manifest names.")
+@cache_option
 @json_option
 def verify(result: Path, task: str | None, as_json: bool) -> None:
     """Check the digests of RESULT (OUT/<model> or OUT/<model>/<task>) and recompute its metrics from its run."""
