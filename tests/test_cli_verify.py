@@ -94,11 +94,45 @@ def test_other_collection_on_this_machine_is_not_comparable(folder: Path, capsys
     assert "differs from the one that was evaluated" in capsys.readouterr().err
 
 
-def test_own_card_is_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_card_is_found_from_any_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = folder.absolute()
+    monkeypatch.chdir("/")
+    assert invoke(["verify", str(result)]) == 0
+    assert "recomputed and equal: nDCG@3, recall@1" in capsys.readouterr().out
+
+
+def test_own_card_that_is_gone_is_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("task").rename("moved")
     assert invoke(["verify", str(folder)]) == 2
     error = capsys.readouterr().err
-    assert "'toy'" in error
+    assert "task/card.toml" in error
     assert "--task" in error
+    assert invoke(["verify", str(folder), "--task", "moved/card.toml"]) == 0
+
+
+def test_card_that_was_replaced_by_one_of_another_task_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_task(Path("task"), name="other")
+    assert invoke(["verify", str(folder)]) == 2
+    assert "task/card.toml is not the card of 'toy'" in capsys.readouterr().err
+
+
+def test_every_task_of_a_folder_is_verified_after_one_that_fails(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_task(Path("zebra"), name="zebra")
+    line = ["run", "--model", "toy", "--vectors", "vectors", "--tasks", "zebra/card.toml", "--out", "out"]
+    assert invoke(line) == 0
+    assert invoke(["verify", str(folder.parent), *CARD, "--task", "zebra/card.toml"]) == 0
+    (folder / RUN).write_bytes(b"")
+    capsys.readouterr()
+    assert invoke(["verify", str(folder.parent)]) == 3
+    captured = capsys.readouterr()
+    assert "toy/run.parquet was changed" in captured.err
+    assert "zebra: files match the manifest; recomputed and equal: nDCG@10" in captured.out
 
 
 def test_card_of_another_task_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,7 +74,7 @@ def with_texts(
 
 def _collection(result: Result, pairs: Sequence[LanguagePair], card: str | None) -> Collection | None:
     try:
-        task = find_task(card or str(result.manifest["task"].get("card") or result.task))
+        task = find_task(card or result.card)
         lacking = {side for pair in pairs for side in (pair.query, pair.passage)} - {*task.languages, *task.pools}
         if lacking:
             log.info("no texts for %s: the card on this machine has no %s", result.task, ", ".join(sorted(lacking)))

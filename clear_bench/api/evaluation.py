@@ -99,10 +99,10 @@ def evaluate_plans(retriever: Retriever, plans: Sequence[Plan], output: Output) 
 
 def evaluate_plan(retriever: Retriever, plan: Plan, output: Output) -> Scores:
     """Evaluate one checkpoint on one plan, or read the identical result that is already there."""
-    manifest = describe(plan, retriever)
     if output.folder is None:
-        return _measure(retriever, plan, manifest, output)
+        return _measure(retriever, plan, describe(plan, retriever), output)
     folder = output.folder / retriever.checkpoint.slug / plan.task.name
+    manifest = describe(plan, retriever, folder)
     if (folder / MANIFEST).exists() and not output.force:
         if read_manifest(folder)["identity"] == manifest["identity"]:
             log.info("%s: the same result is already there and is used again", folder)

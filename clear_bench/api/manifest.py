@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from clear_bench import __version__
@@ -39,8 +41,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def describe(plan: Plan, retriever: Retriever) -> dict[str, Any]:  # Any: JSON
-    """Write down the part of a manifest that is known before the run: it names the result."""
+def describe(plan: Plan, retriever: Retriever, folder: Path | None = None) -> dict[str, Any]:  # Any: JSON
+    """Write down the part of a manifest that is known before the run: it names the result.
+
+    `folder` is where the result will be: the path of a user's own card is relative to it.
+    """
     task, checkpoint, question = plan.task, retriever.checkpoint, question_digest(plan)
     return {
         "identity": digest_of({"model": checkpoint.fingerprint, "question": question, "settings": retriever.settings}),
@@ -69,6 +74,7 @@ def describe(plan: Plan, retriever: Retriever) -> dict[str, Any]:  # Any: JSON
             "instruction": task.instruction,
             "overlaps": list(task.overlaps),
             "source": dict(task.source),
+            "card": os.path.relpath(task.card.resolve(), folder.resolve()) if task.card and folder else None,
             "brought": brought(task, plan.pairs),
         },
         "settings": retriever.settings,

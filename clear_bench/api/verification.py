@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from clear_bench import metrics
-from clear_bench.api.plan import Plan, make_plan, question_digest
+from clear_bench import metrics, readers
+from clear_bench.api.plan import Plan, Read, make_plan, question_digest
+from clear_bench.compare.pairing import MEANS
 from clear_bench.errors import NotComparableError, TamperedError
 from clear_bench.qrels import find_rows
 from clear_bench.score import score
@@ -36,8 +37,20 @@ class Verified:
     """Metric -> why."""
 
 
-def verify_result(result: Result, task: Task) -> Verified:
-    """Recompute a result's metrics from its stored run.
+def has_no_qrels(result: Result) -> Verified | None:
+    """Return what can be said of a result whose judgements stand in no card; None where a card has them."""
+    made = result.manifest
+    if made.get("kind") == MEANS:
+        reason = "imported as means, without a run"
+    elif "qrels" in made["task"]["source"]:
+        reason = "imported with TREC qrels, which are not kept"
+    else:
+        return None
+    return Verified(result.path, result.task, (), dict.fromkeys(result.scores.metrics, reason))
+
+
+def verify_result(result: Result, task: Task, read: Read = readers.read) -> Verified:
+    """Recompute a result's metrics from its stored run, with a task that `read` can read.
 
     Raises `TamperedError` naming the first pair and metric that differ, and `NotComparableError` when the collection on
     this machine is not the one that was evaluated.
@@ -48,7 +61,12 @@ def verify_result(result: Result, task: Task) -> Verified:
         msg = f"{result.path}: the task {task.name!r} has no pair {foreign[0]}; give the card that was evaluated"
         raise NotComparableError(msg)
     plan = make_plan(
-        task, result.pairs, metric_names=made["task"]["metrics"], limit=made["limit"], run_depth=made["run_depth"]
+        task,
+        result.pairs,
+        metric_names=made["task"]["metrics"],
+        limit=made["limit"],
+        run_depth=made["run_depth"],
+        read=read,
     )
     if question_digest(plan) != made["digests"]["question"]:
         msg = f"{result.path}: the collection of {task.name!r} on this machine differs from the one that was evaluated"

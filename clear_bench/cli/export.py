@@ -46,7 +46,7 @@ def _write_xor(result: Result, card: str | None, out: Path) -> Path:
     from clear_bench.store.xor import write_xor_predictions
     from clear_bench.tasks import find_task
 
-    task = find_task(card or str(result.manifest["task"].get("card") or result.task))
+    task = find_task(card or result.card)
     if not any(parse(name).family.reach == "tokens" for name in task.metrics):
         msg = f"--xor: {task.name} is not judged by answers within so many tokens; the file is for XOR-Retrieve"
         raise UsageError(msg)

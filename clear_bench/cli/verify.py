@@ -3,30 +3,66 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from clear_bench.cli.options import Command, cache_option, json_option
-from clear_bench.errors import UsageError
+from clear_bench.cli.task_names import resolve
+from clear_bench.errors import NotComparableError, UsageError, UserError
 
 if TYPE_CHECKING:
+    from clear_bench.api.plan import Read
+    from clear_bench.api.verification import Verified
     from clear_bench.store.results import Result
     from clear_bench.tasks import Task
+
+    Cards = Mapping[str, tuple[Task, Read]]
 
 
 @click.command(cls=Command)
 @click.argument("result", type=click.Path(path_type=Path))
-@click.option("--task", help="Card to take the qrels from; default: the task that the manifest names.")
+@click.option("--task", "tasks", multiple=True, help="Card to take the qrels from; default: what the manifest names.")
 @cache_option
 @json_option
-def verify(result: Path, task: str | None, as_json: bool) -> None:
-    """Check the digests of RESULT (OUT/<model> or OUT/<model>/<task>) and recompute its metrics from its run."""
-    from clear_bench.api.verification import verify_result
-    from clear_bench.store.results import read_results
+def verify(result: Path, tasks: tuple[str, ...], as_json: bool) -> None:
+    """Check the digests of RESULT (OUT/<model> or OUT/<model>/<task>) and recompute its metrics from its run.
 
-    done = [verify_result(one, _card(one, task)) for one in read_results(result)]
+    Every task of a folder is verified, also after one that fails.
+    """
+    from clear_bench.store.results import result_folders
+
+    cards = _cards(tasks)
+    done: list[Verified] = []
+    failed: list[UserError] = []
+    for folder in result_folders(result):
+        try:
+            done.append(_verify(folder, cards))
+        except UserError as error:
+            failed.append(error)
+    unused = set(cards) - {one.task for one in done}
+    if unused and not failed:
+        msg = f"{result} holds no result of {', '.join(sorted(unused))}, whose card --task gives; leave that out"
+        raise NotComparableError(msg)
+    if done:
+        _show(done, as_json)
+    for other in failed[1:]:
+        click.echo(f"error: {other}", err=True)
+    if failed:
+        raise failed[0]
+
+
+def _verify(folder: Path, cards: Cards) -> Verified:
+    from clear_bench.api.verification import has_no_qrels, verify_result
+    from clear_bench.store.results import read_result
+
+    one = read_result(folder)
+    return has_no_qrels(one) or verify_result(one, *(cards.get(one.task) or _own_card(one)))
+
+
+def _show(done: Sequence[Verified], as_json: bool) -> None:
     if as_json:
         rows = [
             {
@@ -45,14 +81,19 @@ def verify(result: Path, task: str | None, as_json: bool) -> None:
             click.echo(f"  not recomputed: {name} ({reason})")
 
 
-def _card(result: Result, given: str | None) -> Task:
-    """Find the card of a result: the one given, else the package's of that name."""
-    from clear_bench.tasks import find_task
+def _cards(given: Sequence[str]) -> Cards:
+    """Load the cards given, by task name."""
+    from clear_bench.api.plan import look_up
 
+    resolved = [resolve(name) for name in given]
+    return {task.name: (task, read) for names, read in resolved for task in look_up(names)}
+
+
+def _own_card(result: Result) -> tuple[Task, Read]:
+    """Load the card that a result names."""
     try:
-        return find_task(given or str(result.manifest["task"].get("card") or result.task))
-    except UsageError as error:
-        if given:
-            raise
-        msg = f"{result.path}: {error}; for a card of your own, give its path with --task"
+        return _cards([result.card])[result.task]
+    except (UsageError, KeyError) as error:
+        reason = error if isinstance(error, UsageError) else f"{result.card} is not the card of {result.task!r}"
+        msg = f"{result.path}: {reason}; give the path of its card with --task"
         raise UsageError(msg) from error

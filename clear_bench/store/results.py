@@ -85,6 +85,15 @@ class Result:
         return str(self.manifest["task"]["name"])
 
     @property
+    def card(self) -> str:
+        """How `--tasks` finds the task again: the path of a user's own card, `mteb:NAME`, else the task's name."""
+        task = self.manifest["task"]
+        if own := task.get("card"):
+            return os.path.normpath(self.path.resolve() / str(own))
+        mteb = task["source"].get("mteb")
+        return f"mteb:{mteb}" if mteb else self.task
+
+    @property
     def model(self) -> str:
         """Name of the checkpoint, as the user typed it."""
         return str(self.manifest["model"]["name"])

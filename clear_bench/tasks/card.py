@@ -96,6 +96,7 @@ def load_card(path: str | Path) -> Task:
         overlaps=tuple(raw.get("overlaps", ())),
         groups=tuple(raw.get("groups", ())),
         size=_size(raw.get("size", {}), f"{where}: [size]"),
+        card=file,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from clear_bench.errors import UsageError
@@ -19,15 +20,14 @@ def find_task(name: str) -> Task:
 
     Raises `UsageError` with the nearest names for anything else, `CardError` for a card that cannot be used.
     """
-    card = _cards().get(name)
-    if card is None and _looks_like_path(name):
-        card = Path(name)
-        if not card.exists():
-            msg = f"there is no card at {name}; the package has {', '.join(task_names()) or 'none'}"
-            raise UsageError(msg)
-    if card is None:
+    if name in _cards():
+        return replace(load_card(_cards()[name]), card=None)
+    if not _looks_like_path(name):
         raise UsageError(unknown("task", name, [*task_names(), *group_names()]))
-    return load_card(card)
+    if not Path(name).exists():
+        msg = f"there is no card at {name}; the package has {', '.join(task_names()) or 'none'}"
+        raise UsageError(msg)
+    return load_card(name)
 
 
 def find_tasks(names: str | Iterable[str]) -> tuple[Task, ...]:

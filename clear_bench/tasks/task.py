@@ -67,6 +67,8 @@ class Task:
     """Names that run this task among others."""
     size: Mapping[str, float] = field(default_factory=dict)
     """About how much is downloaded and kept on disk for all languages: `download_gb`, `disk_gb`."""
+    card: Path | None = None
+    """The file that it was read from, where that is a user's own."""
 
     @property
     def query_languages(self) -> tuple[str, ...]:
