@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -52,6 +52,8 @@ def score(
     grades = grade_hits(positions, judgements)
     inputs: dict[Inputs, tuple[object, ...]] = {"grades": (grades, ideal_grades(judgements))}
     needed = {metric.inputs for metric in wanted}
+    if "judged" in needed:
+        inputs["judged"] = (judged_hits(positions, judgements),)
     if collection and "pool" in needed and run.pair.passage in collection.pools:
         inputs["pool"] = (_pool_hits(positions, grades, judgements, collection),)
     if collection and "answers" in needed:
@@ -100,6 +102,12 @@ def grade_hits(positions: NDArray[np.int64], judgements: Judgements) -> NDArray[
             row, rank = find(positions[rows] == wanted[rows, column, None])
             out[rows][row, rank] = grades[rows][row, column]
     return out
+
+
+def judged_hits(positions: NDArray[np.int64], judgements: Judgements) -> NDArray[np.int32]:
+    """Mark the hits that are judged, [q, depth]: 1 with any grade, 0 without judgement, -1 where there is no hit."""
+    marked = grade_hits(positions, replace(judgements, grades=np.ones_like(judgements.grades)))
+    return np.where(positions < 0, np.int32(-1), marked)
 
 
 def ideal_grades(judgements: Judgements) -> NDArray[np.int32]:

@@ -52,6 +52,16 @@ def test_second_evaluation_encodes_nothing(card: str) -> None:
     assert done.scores["toy"].provenance["counts"]["texts"] == 16
 
 
+def test_pooled_judgements_bring_the_share_of_judged_hits(card: str) -> None:
+    qrels = Path(card).parent / "qrels.tsv"
+    assert "judged@10" not in evaluate(WordEncoder(), card, pairs="de:en").scores["toy"].metrics
+    qrels.write_text(qrels.read_text() + "".join(f"q{i}\tp{(i + 1) % 8}\t0\n" for i in range(8)))
+    scores = evaluate(WordEncoder(), card, pairs="de:en").scores["toy"]
+    assert scores.metrics[-1] == "judged@10"
+    # All 8 passages are hits of each query, and 2 of them are judged.
+    assert scores.table["judged@10"].to_pylist() == [0.25] * 8
+
+
 def test_two_tasks_with_the_same_texts_share_their_vectors(tmp_path: Path) -> None:
     cards = [str(write_task(tmp_path / name, name)) for name in ("one", "two")]
     model = WordEncoder()

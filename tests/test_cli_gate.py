@@ -56,6 +56,21 @@ def test_one_sentence_says_why(results: dict[str, str], capsys: pytest.CaptureFi
     assert not shown.err
 
 
+@pytest.mark.parametrize(("old", "new", "warned"), [(0.9, 0.6, True), (0.6, 0.6, False), (0.6, 0.9, False)])
+def test_gate_and_compare_warn_where_the_candidates_hits_are_judged_less_often(
+    tmp_path: Path, old: float, new: float, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = drawn(60, 0.7, 0.1)
+    sides = [
+        str(save_scores(tmp_path / name / "xquad", {EN: scores}, f"org/{name}", extra={"judged@10": [share] * 60}))
+        for name, share in (("base", old), ("candidate", new))
+    ]
+    for command in ("gate", "compare"):
+        invoke([command, *sides])
+        told = "org/candidate finds fewer judged passages than org/base (judged@10 60.0 against 90.0)"
+        assert (told in capsys.readouterr().err) == warned
+
+
 def test_json_is_the_schemas(results: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["gate", results["base"], results["open"], "--json"]) == 1
     content = json.loads(capsys.readouterr().out)

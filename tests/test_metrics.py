@@ -27,9 +27,10 @@ def oracle(grades: list[int], others: list[int]) -> dict[str, float]:
     qrels = {f"d{i}": grade for i, grade in enumerate([*grades, *others])}
     run = {f"d{i}": float(len(grades) - i) for i in range(len(grades))}
     cut = ",".join(map(str, CUTOFFS))
-    measures = {f"{name}.{cut}" for name in ("ndcg_cut", "recall", "map_cut", "P", "success")} | {"recip_rank", "map"}
+    cut_at = ("ndcg_cut", "recall", "map_cut", "P", "success")
+    measures = {f"{name}.{cut}" for name in cut_at} | {"recip_rank", "map", "Rprec"}
     found = pytrec_eval.RelevanceEvaluator({"q": qrels}, measures).evaluate({"q": run})["q"]
-    values = {"mAP": found["map"]}
+    values = {"mAP": found["map"], "Rprec": found["Rprec"]}
     for k in CUTOFFS:
         pairs = {"nDCG": "ndcg_cut", "recall": "recall", "MAP": "map_cut", "P": "P", "hit": "success"}
         values |= {f"{ours}@{k}": found[f"{theirs}_{k}"] for ours, theirs in pairs.items()}
@@ -74,8 +75,22 @@ def test_negative_grades_gain_nothing_and_are_not_relevant() -> None:
     assert parse("P@2").compute(grades, ideal) == 0.5
 
 
+def test_rank_biased_precision_weighs_ranks_by_powers_of_four_fifths() -> None:
+    # Relevant at ranks 1 and 3, whatever the grade: 0.2 * (0.8^0 + 0.8^2) = 0.2 * 1.64; the first two alone 0.2.
+    grades, ideal = np.array([[2, 0, 1, -1]]), np.array([[2, 1, 0, 0]])
+    assert parse("RBP@10").compute(grades, ideal) == pytest.approx(0.328)
+    assert parse("RBP@2").compute(grades, ideal) == pytest.approx(0.2)
+
+
+def test_judged_counts_hits_of_any_grade_and_leaves_out_queries_without_hits() -> None:
+    # 1 judged, 0 unjudged, -1 no hit: 2 of 3 hits; 1 of the first 2; no hit at all.
+    flags = np.array([[1, 0, 1, -1], [0, 1, 0, 0], [-1, -1, -1, -1]])
+    assert parse("judged@4").compute(flags) == pytest.approx([2 / 3, 1 / 4, np.nan], nan_ok=True)
+    assert parse("judged@2").compute(flags) == pytest.approx([1 / 2, 1 / 2, np.nan], nan_ok=True)
+
+
 def test_query_without_hits_and_query_without_relevant_passages_score_zero() -> None:
-    for name in ("nDCG@10", "recall@10", "MRR@10", "MAP@10", "P@10", "hit@10", "mAP"):
+    for name in ("nDCG@10", "recall@10", "MRR@10", "MAP@10", "P@10", "hit@10", "mAP", "Rprec", "RBP@10"):
         no_hits, nothing_relevant = parse(name).compute(np.array([[0, 0], [0, 0]]), np.array([[1], [0]]))
         assert (no_hits, nothing_relevant) == (0, 0)
 

@@ -93,6 +93,19 @@ def test_query_without_hits_scores_zero() -> None:
     assert values.tolist() == [[0.5, 0.0], [pytest.approx(1 / np.log2(3)), 0.0]]
 
 
+def test_judged_at_k_equals_ir_measures() -> None:
+    ir_measures = pytest.importorskip("ir_measures")
+    rng = np.random.default_rng(3)
+    rows = [{int(p): int(rng.integers(-1, 2)) for p in rng.choice(12, 5, replace=False)} for _ in range(20)]
+    hits = [[*rng.permutation(12)[:size].tolist(), *[-1] * (8 - size)] for size in rng.integers(1, 9, 20)]
+    qrels = {f"q{i}": {f"p{p}": grade for p, grade in row.items()} for i, row in enumerate(rows)}
+    run = {f"q{i}": {f"p{p}": float(-rank) for rank, p in enumerate(row) if p >= 0} for i, row in enumerate(hits)}
+    found = ir_measures.iter_calc([ir_measures.Judged @ 5], qrels, run)
+    theirs = {one.query_id: one.value for one in found}
+    ours = score(ranked(hits), judged(rows), ["judged@5"])[0]
+    assert ours.tolist() == pytest.approx([theirs[f"q{i}"] for i in range(20)])
+
+
 @given(st.data())
 def test_grades_are_looked_up_by_query_and_position(data: st.DataObject) -> None:
     rows = data.draw(

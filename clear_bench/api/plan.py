@@ -124,7 +124,17 @@ def make_plan(
     sides = list(dict.fromkeys(pair.passage for pair in pairs))
     judgements = tuple(judge_all(collection, sorted(pairs, key=lambda pair: sides.index(pair.passage))))
     kept = run_depth or task.run_depth
-    return Plan(task, collection, judgements, tuple(metric.name for metric in wanted), kept, limit)
+    names = tuple(dict.fromkeys([*(metric.name for metric in wanted), *_share_judged(wanted[0], judgements)]))
+    return Plan(task, collection, judgements, names, kept, limit)
+
+
+def _share_judged(metric: metrics.Metric, judgements: Sequence[Judgements]) -> list[str]:
+    """Name `judged@k` where assessors saw non-relevant passages too, so that a hit may lack a judgement by accident.
+
+    Where a benchmark lists relevant passages alone, the share of judged hits says what recall says.
+    """
+    pooled = any((judged.grades < 1).any() for judged in judgements)
+    return [f"judged@{metric.cutoff or 10}"] if pooled else []
 
 
 def first_queries(collection: Collection, limit: int) -> Collection:

@@ -153,9 +153,14 @@ def _of_task(side: Side, task: str, which: str) -> tuple[Result, ...]:
 
 
 def _measure(base: tuple[Result, ...], candidate: tuple[Result, ...], metric: str) -> Cells:
-    from clear_bench.compare import measure
+    """Measure the differences of all pairs, and warn where the candidate's hits are judged less often."""
+    from clear_bench.compare import align, fewer_judged, measure
+    from clear_bench.render import escape
 
-    return measure(base, candidate, metric)
+    aligned = align([*base, *candidate])
+    if warning := fewer_judged(base, candidate, aligned):
+        click.echo(f"warning: {escape.plain(warning)}", err=True)
+    return measure(base, candidate, metric, aligned)
 
 
 def _checks(cells: Cells, base: Result, rule: Rule, against: str) -> list[Check]:

@@ -6,7 +6,7 @@ from clear_bench.compare.comparison import Comparison, Trend, Worst, compare
 from clear_bench.compare.differences import Cells, Difference, combine, difference, mean_of, measure
 from clear_bench.compare.document import document, row
 from clear_bench.compare.families import Family, Resampling
-from clear_bench.compare.pairing import align, labels, match_tasks, read_side
+from clear_bench.compare.pairing import align, fewer_judged, labels, match_tasks, read_side
 
 __all__ = [
     "Cells",
@@ -21,6 +21,7 @@ __all__ = [
     "compare",
     "difference",
     "document",
+    "fewer_judged",
     "labels",
     "match_tasks",
     "mean_of",

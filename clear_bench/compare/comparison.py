@@ -11,7 +11,7 @@ from clear_bench import languages, stats
 from clear_bench.compare import families
 from clear_bench.compare.differences import Cells, Difference, difference, mean_of, measure
 from clear_bench.compare.families import GROUPS, Family, Resampling
-from clear_bench.compare.pairing import MEANS, Aligned, Seeds, align, labels
+from clear_bench.compare.pairing import MEANS, Aligned, Seeds, align, fewer_judged, labels
 from clear_bench.errors import NotComparableError
 from clear_bench.types import LanguagePair, seen_in_training
 
@@ -124,7 +124,7 @@ def compare(
         languages=_languages(cells, rows),
         trends=_trends(cells, rows, resampling),
         worst=_worst(cells, rows),
-        notes=_notes(base, candidate, cells),
+        notes=_notes(base, candidate, cells, aligned),
     )
 
 
@@ -210,8 +210,9 @@ def _worst(cells: Cells, rows: Sequence[Difference]) -> dict[str, Worst]:
     return found
 
 
-def _notes(base: Seeds, candidate: Seeds, cells: Cells) -> tuple[str, ...]:
-    notes = []
+def _notes(base: Seeds, candidate: Seeds, cells: Cells, aligned: Aligned) -> tuple[str, ...]:
+    unjudged = fewer_judged(base, candidate, aligned)
+    notes = [unjudged] if unjudged else []
     for result in (*base, *candidate):
         extra = len(set(result.pairs) - set(cells.pairs))
         if extra:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from clear_bench.errors import InputError, NotComparableError
 from clear_bench.registry import unknown
+from clear_bench.render.numbers import points
 from clear_bench.stats.clusters import Floats, Ints
 from clear_bench.store.results import read_manifest, read_result, result_folders
 from clear_bench.types import LanguagePair
@@ -98,6 +99,24 @@ def align(results: Seeds) -> Aligned:
         return Aligned(pairs, rows, rows, tables, has_queries=False)
     tables = _in_one_order(results, [_rows_of(result, pairs) for result in results])
     return Aligned(pairs, _cells(tables[0], pairs), _cluster_labels(results, tables), tables)
+
+
+def fewer_judged(base: Seeds, candidate: Seeds, aligned: Aligned) -> str | None:
+    """Say that the candidate finds fewer judged passages than the base; None where it does not, or is not known.
+
+    `aligned` holds the results of both, the base's first. An unjudged passage counts as not relevant, so a candidate
+    that finds more of them may look worse than it is.
+    """
+    for name in base[0].scores.metrics:
+        if name.startswith("judged@") and all(name in table.column_names for table in aligned.tables):
+            values = aligned.scores(name)
+            old, new = (float(np.nanmean(part)) for part in (values[: len(base)], values[len(base) :]))
+            if new < old:
+                return (
+                    f"{candidate[0].model} finds fewer judged passages than {base[0].model} ({name} {points(new)} "
+                    f"against {points(old)}); unjudged ones count as not relevant, so a loss may be smaller than shown"
+                )
+    return None
 
 
 def require_metric(results: Seeds, metric: str) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Inputs = Literal["grades", "pool", "answers", "translations"]
+Inputs = Literal["grades", "judged", "pool", "answers", "translations"]
 Reach = Literal["cutoff", "copies", "tokens", "top", "whole"]
 
 PASSAGE_TOKENS = 50
@@ -83,6 +83,15 @@ METRICS: Mapping[str, Family] = {
     "P@{k}": Family(f"{_HERE}.ranking:precision", "relevant passages among the first k, divided by k"),
     "hit@{k}": Family(f"{_HERE}.ranking:hit", "whether a relevant passage is among the first k"),
     "mAP": Family(f"{_HERE}.ranking:average_precision", "average precision over the whole ranking", reach="whole"),
+    "Rprec": Family(
+        f"{_HERE}.ranking:r_precision", "precision at R, the number of the query's relevant passages", reach="whole"
+    ),
+    "RBP@{k}": Family(
+        f"{_HERE}.ranking:rank_biased_precision", "rank-biased precision of the first k with persistence 0.8"
+    ),
+    "judged@{k}": Family(
+        f"{_HERE}.ranking:judged", "share of the first k hits that are judged, whatever their grade", "judged"
+    ),
     "R@{k}kt": Family(
         f"{_HERE}.answers:recall_in_tokens", "whether an answer is in the first k * 1000 tokens", "answers", "tokens"
     ),

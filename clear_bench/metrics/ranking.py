@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 Grades = NDArray[np.signedinteger]
 Values = NDArray[np.float64]
 
+PERSISTENCE = 0.8
+"""Probability that a reader of a ranking goes on to the next hit: what ir_measures takes unless told."""
+
 
 def ndcg(grades: Grades, ideal: Grades, k: int | None) -> Values:
     """Divide the discounted gain of the first k hits by that of the ideal order (`ndcg_cut`: the gain is the grade).
@@ -53,6 +56,34 @@ def precision(grades: Grades, ideal: Grades, k: int) -> Values:
 def hit(grades: Grades, ideal: Grades, k: int) -> Values:
     """Say whether a relevant passage is among the first k hits (`success`)."""
     return (_found(grades, k) > 0).astype(np.float64)
+
+
+def r_precision(grades: Grades, ideal: Grades, k: int | None) -> Values:
+    """Return the precision at R, the number of relevant passages of the query (`Rprec`)."""
+    relevant = _found(ideal, None)
+    within = np.arange(grades.shape[1]) < relevant[:, None]
+    return ratio(_found(np.where(within, grades, 0), k), relevant)
+
+
+def rank_biased_precision(grades: Grades, ideal: Grades, k: int) -> Values:
+    """Return (1 - p) times the sum of p^(rank - 1) over the relevant hits, with persistence p = 0.8.
+
+    Source: Moffat and Zobel, "Rank-biased precision for measurement of retrieval effectiveness", TOIS 2008. A passage
+    is relevant or not, and an ideal ranking of few relevant passages stays below 1: a single one gives 0.2 at most.
+    """
+    rows, ranks = find(grades[:, :k] > 0)
+    return _sums(rows, (1 - PERSISTENCE) * np.power(PERSISTENCE, ranks, dtype=np.float64), len(grades))
+
+
+def judged(flags: Grades, k: int) -> Values:
+    """Divide the judged hits among the first k by the hits there; NaN where a query has no hit.
+
+    `flags` [q, depth] is 1 for a judged hit (of any grade), 0 for an unjudged one, -1 where there is none. As in
+    ir_measures (`Judged`): unjudged passages count as not relevant, so a system that finds many looks worse than it is.
+    """
+    first = flags[:, :k]
+    hits = np.count_nonzero(first >= 0, axis=1).astype(np.float64)
+    return np.where(hits > 0, ratio(_found(first, None), hits), np.nan)
 
 
 def discounted_gain(gains: Grades | Values, k: int | None) -> Values:
