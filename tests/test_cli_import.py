@@ -132,30 +132,19 @@ def test_a_run_is_scored_by_trec_qrels(tmp_path: Path, capsys: pytest.CaptureFix
     assert table["recall@1"] == [0, 1, 0]
 
 
-@pytest.mark.parametrize(
-    ("run", "message"),
-    [
-        ("q1 Q0 a 1 0.5\n", "line 1: 5 columns instead of 6"),
-        ("q1 Q0 a 1 high x\n", "'high' is no number"),
-        ("q1 Q0 a 1 nan x\n", "not finite"),
-        ("q1 Q0 a 1 1 x\nq1 Q0 a 2 0.5 x\n", "line 2: query 'q1' has the passage 'a' a second time"),
-        ("\n", "is empty"),
-    ],
-)
-def test_a_run_file_that_is_wrong_is_refused_with_its_line(
-    run: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    qrels, file = write(tmp_path, "q1 0 a 1\n", "qrels.txt"), write(tmp_path, run, "run.txt")
+def test_a_run_of_other_queries_is_refused_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    qrels, file = write(tmp_path, "q1 0 a 1\n", "qrels.txt"), write(tmp_path, "topic-1 Q0 a 1 1 x\n", "run.txt")
     line = ["import", "trec", "--model", "m", "--run", f"de:en={file}", "--qrels", str(qrels), "--task", "t"]
     assert invoke([*line, "--out", str(tmp_path / "out")]) == 3
-    assert message in capsys.readouterr().err
+    assert f"{file}: none of its 1 queries is judged in deu-Latn:eng-Latn" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*"))
 
 
 def test_a_passage_that_the_card_lacks_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     card, run = write_task(tmp_path / "toy"), write(tmp_path, "q1 Q0 nowhere 1 1 x\n", "run.txt")
     line = ["import", "trec", "--model", "m", "--run", f"de:en={run}", "--task", str(card)]
     assert invoke([*line, "--out", str(tmp_path / "out")]) == 3
-    assert "'nowhere' is not in the corpus of eng-Latn" in capsys.readouterr().err
+    assert f"{run}, line 1: the passage 'nowhere' is not in the corpus of eng-Latn" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -164,10 +153,24 @@ def test_a_passage_that_the_card_lacks_is_refused(tmp_path: Path, capsys: pytest
         (["--run", "run.txt", "--qrels", "q"], "write query:passage=FILE"),
         (["--run", "de:en=nowhere.txt", "--qrels", "q"], "there is no file nowhere.txt"),
         (["--run", "de:xx=run.txt", "--qrels", "q"], "unknown language 'xx'"),
+        (["--run", "de:en=run.txt", "--run", "deu:eng=q", "--qrels", "q"], "--run gives deu-Latn:eng-Latn twice"),
+        (
+            ["--run", "de:en=run.txt", "--qrels", "de:en=q", "--qrels", "de:eng=q"],
+            "--qrels gives deu-Latn:eng-Latn twice",
+        ),
+        (["--run", "de:en=run.txt", "--qrels", "de:en=q", "--qrels", "de:fr=q"], "which no --run is of"),
+        (["--run", "de:en=run.txt", "--qrels", "de:fr=q"], "there are no qrels for deu-Latn:eng-Latn"),
     ],
 )
 def test_a_run_that_is_not_named_properly_is_refused(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "q1 Q0 a 1 1 x\n", "run.txt")
+    write(tmp_path, "q1 0 a 1\n", "q")
     assert invoke(["import", "trec", "--model", "m", "--task", "t", *arguments]) == 2
     assert message in capsys.readouterr().err

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,9 +15,11 @@ from clear_bench import metrics
 from clear_bench.api.plan import Plan
 from clear_bench.api.retriever import Json, Search
 from clear_bench.disk import sha256_file
+from clear_bench.errors import DataError
 from clear_bench.qrels import judge_all
+from clear_bench.readers.judged import absent
+from clear_bench.readers.trec import RUN, Grades, Hits, read_trec_run, rows
 from clear_bench.rerank import rank_named
-from clear_bench.store.trec_files import Grades, Hits, read_trec_run
 from clear_bench.tasks import Task
 from clear_bench.types import (
     Checkpoint,
@@ -49,7 +52,9 @@ class TrecRetriever:
         return {"index": KIND}
 
     def prepare(self, plan: Plan) -> ReadyRuns:
-        """Nothing is encoded."""
+        """Check every run before the first is scored; nothing is encoded."""
+        for judgements in plan.judgements:
+            _check_run(self.runs[judgements.pair], plan.collection, judgements)
         return ReadyRuns(plan, self.runs)
 
 
@@ -76,10 +81,8 @@ class ReadyRuns:
     def _search(self, judgements: Judgements, passage: str) -> Run:
         path, collection = self.runs[judgements.pair], self.plan.collection
         ids = collection.passage_ids(passage)
-        keys = collection.queries[judgements.pair.query].ids.take(pa.array(judgements.query_rows)).to_pylist()
         hits = read_trec_run(path)
-        _warn_of_queries(path, hits, keys)
-        found = [hits.get(key, {}) for key in keys]
+        found = [hits.get(key, {}) for key in _judged(collection, judgements)]
         return rank_named(judgements.pair, judgements.query_rows, found, ids, self.plan.depth(passage))
 
 
@@ -124,15 +127,15 @@ def _collection(grades: Mapping[LanguagePair, Grades], runs: Mapping[LanguagePai
     asked: dict[str, dict[str, None]] = {}
     passages: dict[str, dict[str, None]] = {}
     for pair, path in runs.items():
-        rows = [(query, passage, grade) for query, row in grades[pair].items() for passage, grade in row.items()]
-        qrels[pair] = make_qrels(*zip(*rows, strict=True))
+        judged = [(query, passage, grade) for query, row in grades[pair].items() for passage, grade in row.items()]
+        qrels[pair] = make_qrels(*zip(*judged, strict=True))
         asked.setdefault(pair.query, {}).update(dict.fromkeys(grades[pair]))
         hits = (passage for row in read_trec_run(path).values() for passage in row)
-        passages.setdefault(pair.passage, {}).update(dict.fromkeys([*(row[1] for row in rows), *hits]))
-    judged = "".join(sorted(qrels[pair].digest for pair in qrels))
+        passages.setdefault(pair.passage, {}).update(dict.fromkeys([*(row[1] for row in judged), *hits]))
+    content = "".join(sorted(qrels[pair].digest for pair in qrels))
     return Collection(
-        queries={code: _ids(code, sorted(names), judged) for code, names in asked.items()},
-        corpora={code: _ids(code, sorted(names), judged) for code, names in passages.items()},
+        queries={code: _ids(code, sorted(names), content) for code, names in asked.items()},
+        corpora={code: _ids(code, sorted(names), content) for code, names in passages.items()},
         qrels=qrels,
         clusters={code: sorted(names) for code, names in asked.items()},
     )
@@ -146,7 +149,46 @@ def _ids(language: str, names: Sequence[str], judged: str) -> Texts:
     return Texts(language, texts.ids, texts.text, digest, texts.text_digest)
 
 
-def _warn_of_queries(path: Path, hits: Hits, keys: Sequence[str]) -> None:
-    lacking = sum(key not in hits for key in keys)
-    if lacking:
-        log.warning("%s: %d of %d judged queries have no hit and score 0", path, lacking, len(keys))
+def _check_run(path: Path, collection: Collection, judgements: Judgements) -> None:
+    """Refuse a run of other queries or of passages that the corpus lacks; tell how far its queries are the judged ones.
+
+    A judged query without a hit scores 0 by convention; a run without any judged query is a mix-up.
+    """
+    hits, pair = read_trec_run(path), judgements.pair
+    keys = _judged(collection, judgements)
+    asked = [key for key in keys if key in hits]
+    if not asked:
+        msg = (
+            f"{path}: none of its {len(hits)} queries is judged in {pair}: it has {_some(hits)}, and judged are "
+            f"{_some(keys)}; give the run of these queries"
+        )
+        raise DataError(msg)
+    _check_passages(path, {key: hits[key] for key in asked}, collection.passage_ids(pair.passage), pair)
+    if len(asked) < len(keys):
+        log.warning("%s: %d of %d judged queries have no hit and score 0", path, len(keys) - len(asked), len(keys))
+    if others := hits.keys() - set(keys):
+        first = min(others)
+        log.warning(
+            "%s: %d of %d queries are not judged and not scored, such as %r", path, len(others), len(hits), first
+        )
+
+
+def _check_passages(path: Path, hits: Hits, ids: pa.ChunkedArray, pair: LanguagePair) -> None:
+    lacking = absent((passage for found in hits.values() for passage in found), [ids])
+    if not lacking:
+        return
+    place, passage = next(
+        (place, cells[2]) for place, cells in rows(path, RUN, rest=True) if cells[0] in hits and cells[2] in lacking
+    )
+    others = f", nor are {len(lacking) - 1} others" if len(lacking) > 1 else ""
+    msg = f"{place}: the passage {passage[:60]!r} is not in the corpus of {pair.passage}{others}"
+    raise DataError(msg)
+
+
+def _judged(collection: Collection, judgements: Judgements) -> list[str]:
+    ids = collection.queries[judgements.pair.query].ids
+    return [str(key) for key in ids.take(pa.array(judgements.query_rows)).to_pylist()]
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(repr(name[:40]) for name in islice(names, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,9 +66,9 @@ def trec(
     from clear_bench.api.evaluation import Output, evaluate_plans
     from clear_bench.api.foreign import foreign_system, plan_by_qrels
     from clear_bench.api.plan import make_plans
-    from clear_bench.store.trec_files import read_trec_qrels
+    from clear_bench.readers.trec import read_trec_qrels
 
-    files = dict(_pair_file(text) for text in runs)
+    files = _pair_files("--run", runs)
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if qrels:
         grades = {pair: read_trec_qrels(path) for pair, path in _qrels_files(qrels, list(files)).items()}
@@ -78,6 +79,17 @@ def trec(
     done = evaluate_plans(foreign_system(model, files), plans, Output(out, force))
     for name in done.scores:
         click.echo(out / done.checkpoint.slug / name)
+
+
+def _pair_files(option: str, given: Sequence[str]) -> dict[LanguagePair, Path]:
+    files: dict[LanguagePair, Path] = {}
+    for text in given:
+        pair, path = _pair_file(text)
+        if pair in files:
+            msg = f"{option} gives {pair} twice: {files[pair]} and {path}; give one file for a pair"
+            raise UsageError(msg)
+        files[pair] = path
+    return files
 
 
 def _pair_file(text: str) -> tuple[LanguagePair, Path]:
@@ -93,12 +105,16 @@ def _pair_file(text: str) -> tuple[LanguagePair, Path]:
 
 
 def _qrels_files(given: tuple[str, ...], pairs: list[LanguagePair]) -> dict[LanguagePair, Path]:
-    if len(given) == 1 and "=" not in given[0]:
+    if len(given) == 1 and ("=" not in given[0] or Path(given[0]).is_file()):
         return dict.fromkeys(pairs, _existing(given[0]))
-    files = dict(_pair_file(text) for text in given)
+    files = _pair_files("--qrels", given)
     lacking = [str(pair) for pair in pairs if pair not in files]
     if lacking:
         msg = f"there are no qrels for {', '.join(lacking)}; add --qrels {lacking[0]}=FILE, or give one FILE for all"
+        raise UsageError(msg)
+    idle = [str(pair) for pair in files if pair not in pairs]
+    if idle:
+        msg = f"--qrels has {', '.join(idle)}, which no --run is of; add --run {idle[0]}=FILE, or leave them out"
         raise UsageError(msg)
     return files
 

@@ -14,7 +14,7 @@ import pyarrow.json as pj
 import pyarrow.parquet as pq
 
 from clear_bench.errors import DataError
-from clear_bench.readers.lines import blocks, decode, lines
+from clear_bench.readers.lines import blocks, decode, lines, open_stream
 
 _ROWS = 16_384
 Columns = list[pa.Array]
@@ -136,7 +136,6 @@ def _cell(value: object, name: str, where: str) -> str | None:
 
 
 def _tsv(path: Path, names: Sequence[str], optional: Sequence[str], layout: Layout) -> Iterator[Columns]:
-    stream = pa.CompressedInputStream(pa.OSFile(str(path)), "gzip") if path.suffix == ".gz" else pa.OSFile(str(path))
     have = list(layout.header) or _header(path)
     _check_names(path, names, have)
     skip = 0 if layout.header else 1
@@ -147,7 +146,7 @@ def _tsv(path: Path, names: Sequence[str], optional: Sequence[str], layout: Layo
     types = {name: pa.string() for name in present}
     converting = pcsv.ConvertOptions(column_types=types, include_columns=present, null_values=[])
     try:
-        with pcsv.open_csv(stream, reading, parsing, converting) as reader:
+        with pcsv.open_csv(open_stream(path), reading, parsing, converting) as reader:
             for batch in reader:
                 yield [_text(batch, name, path) for name in wanted]
     except (pa.ArrowInvalid, OSError) as error:

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from clear_bench.errors import CardError, DataError
-from clear_bench.readers import questions
+from clear_bench.readers import questions, trec
 from clear_bench.readers.arrow import Corpus, convert, passages
 from clear_bench.readers.assemble import Cell, Raw, asked, assemble, cells
 from clear_bench.readers.columns import Layout, read_columns
 from clear_bench.readers.fetch import Source, source, warn_unpinned
 from clear_bench.readers.judged import Judged
-from clear_bench.readers.lines import lines
+from clear_bench.readers.lines import lines, read_grade
 from clear_bench.readers.origins import entry, has_placeholder, origin
 from clear_bench.readers.rows import Rows
 from clear_bench.registry import lookup, refuse_unknown_keys
@@ -190,13 +190,10 @@ def _judged(task: Task, files: Source, where: Mapping[str, str], prefix: str) ->
     paths = files.paths()
     grades: dict[tuple[str, str], int] = {}
     for path in paths:
-        for query, docid, grade in _judgements(task, path, where):
-            if not grade.strip().lstrip("+-").isdigit():
-                msg = f"{path}: the grade of {query!r} and {docid!r} is {grade!r}, no whole number"
-                raise DataError(msg)
-            key = (f"{prefix}{query}", docid)
-            if grades.setdefault(key, int(grade)) != int(grade):
-                msg = f"{path}: {query!r} and {docid!r} get {grades[key]} first and {grade} later"
+        for query, docid, text in _judgements(task, path, where):
+            value = read_grade(text.strip(), str(path), f"the grade of {query!r} and {docid!r}")
+            if (earlier := grades.setdefault((f"{prefix}{query}", docid), value)) != value:
+                msg = f"{path}: {query!r} and {docid!r} get {earlier} first and {value} later"
                 raise DataError(msg)
     if not grades:
         msg = f"{paths[0]}: the file has no judgements"
@@ -214,11 +211,7 @@ def _judgements(task: Task, path: Path, where: Mapping[str, str]) -> Iterator[tu
         return
     at = [header.index(name) for name in names]
     needed = {header.index(column): value for column, value in where.items()}
-    for number, line in lines(path):
-        parts = line.split()
-        if len(parts) != len(header):
-            msg = f"{path}, line {number}: {len(parts)} columns instead of {len(header)} ({', '.join(header)})"
-            raise DataError(msg)
+    for _, parts in trec.rows(path, header):
         if all(parts[column] == value for column, value in needed.items()):
             query, docid, grade = (parts[column] for column in at)
             yield query, docid, grade

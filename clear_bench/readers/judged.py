@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clear_bench.errors import DataError
-from clear_bench.readers.lines import lines
+from clear_bench.readers.lines import at, lines, read_grade
 
 _HEADER = ["query-id", "corpus-id", "score"]
 
@@ -30,14 +29,14 @@ def read_judged(path: Path) -> Judged:
     numbered = lines(path)
     number, header = next(numbered, (1, ""))
     if header.split("\t") != _HEADER:
-        msg = f"{path}, line {number}: the header is {header[:60]!r}, but must be {' '.join(_HEADER)}, tab-separated"
+        msg = f"{at(path, number)}: the header is {header[:60]!r}, but must be {' '.join(_HEADER)}, tab-separated"
         raise DataError(msg)
     grades: dict[tuple[str, str], int] = {}
     for number, line in numbered:
-        query, passage, grade = _parse(line, f"{path}, line {number}")
+        query, passage, grade = _parse(line, at(path, number))
         if grades.setdefault((query, passage), grade) != grade:
             earlier = grades[query, passage]
-            msg = f"{path}, line {number}: {query!r} and {passage!r} get {grade} here and {earlier} on an earlier line"
+            msg = f"{at(path, number)}: {query!r} and {passage!r} get {grade} here and {earlier} on an earlier line"
             raise DataError(msg)
     if not grades:
         msg = f"{path}: the file has no judgements"
@@ -54,7 +53,7 @@ def check_known(judged: Judged, queries: Iterable[pa.ChunkedArray], passages: It
             number = next(n for n, line in lines(judged.path) if line.split("\t")[column] == value)
             files = "query file" if what == "query" else "corpus"
             others = f", nor are {len(unknown) - 1} others" if len(unknown) > 1 else ""
-            msg = f"{judged.path}, line {number}: the {what} {value!r} is in no {files} of the card{others}"
+            msg = f"{at(judged.path, number)}: the {what} {value!r} is in no {files} of the card{others}"
             raise DataError(msg)
 
 
@@ -78,7 +77,4 @@ def _parse(line: str, where: str) -> tuple[str, str, int]:
     if not query.strip() or not passage.strip():
         msg = f"{where}: the query id {query!r} or the passage id {passage!r} is blank"
         raise DataError(msg)
-    if not re.fullmatch(r"[+-]?\d{1,9}", grade.strip(), re.ASCII):
-        msg = f"{where}: the grade {grade!r} is no whole number"
-        raise DataError(msg)
-    return query, passage, int(grade)
+    return query, passage, read_grade(grade.strip(), where)
