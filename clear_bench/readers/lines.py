@@ -61,15 +61,26 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def decode(path: Path, first: int, block: bytes) -> Iterator[tuple[int, str]]:
     """Yield the lines of a block that are not blank, with their numbers."""
+    for number, text in _decode(path, first, block):
+        if text.strip():
+            yield number, text.removesuffix("\r")
+
+
+def whole_lines(path: Path) -> Iterator[str]:
+    """Yield every line as it stands, blank ones and line ends included: a quoted cell may go over several."""
+    for first, block in blocks(path):
+        for _, text in _decode(path, first, block.removesuffix(b"\n")):
+            yield f"{text}\n"
+
+
+def _decode(path: Path, first: int, block: bytes) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(block.split(b"\n"), first):
         try:
-            text = line.decode()
+            yield number, line.decode()
         except UnicodeDecodeError as error:
             byte = line[error.start : error.start + 1]
             msg = f"{at(path, number)}: not UTF-8: byte {byte!r} at {error.start}; save the file as UTF-8"
             raise DataError(msg) from None
-        if text.strip():
-            yield number, text.removesuffix("\r")
 
 
 def at(path: Path, number: int) -> str:

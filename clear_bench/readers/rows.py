@@ -69,6 +69,19 @@ def read_rows(path: Path, join: str | None = None, fields: Collection[str] = ())
     return _merge(Rows(path, ids, text, values))
 
 
+def stream_rows(path: Path, join: str | None = None) -> Iterator[tuple[str, str]]:
+    """Yield id and text of every row with the checks of `read_rows` but the one for repeated ids, in little memory."""
+    for first, block in blocks(path):
+        yield from ((row_id, text) for row_id, text, _ in _parse_lines(path, first, block, join))
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the objects of a JSON Lines file, each with its place; raises `DataError` for a line that is none."""
+    for number, line in lines(path):
+        where = f"{path}, line {number}"
+        yield where, _parse_line(line, where)
+
+
 def _parse_block(block: bytes, join: str | None) -> tuple[pa.Array, pa.Array] | None:
     """Parse a block of well-formed rows; None where any of them needs a closer look."""
     reading = pj.ReadOptions(use_threads=False, block_size=max(len(block), 64))
@@ -107,12 +120,11 @@ def _parse_lines(
     for number, line in decode(path, first, block):
         where = f"{path}, line {number}"
         row = _parse_line(line, where)
-        key = row.get("_id")
-        row_id = _text(str(key) if type(key) is int else key, "_id", where)
-        text = _text(row.get("text"), "text", where, may_be_blank=join is not None and bool(row.get("title")))
+        row_id = checked_id(row.get("_id"), "_id", where)
+        text = checked_text(row.get("text"), "text", where, may_be_blank=join is not None and bool(row.get("title")))
         if join is not None:
             if title := row.get("title"):
-                text = f"{_text(title, 'title', where, may_be_blank=True)}{join}{text}"
+                text = f"{checked_text(title, 'title', where, may_be_blank=True)}{join}{text}"
             text = text.strip()
         if not text.strip():
             msg = f"{where}: the text of {row_id!r} is blank"
@@ -127,12 +139,18 @@ def _parse_line(line: str, where: str) -> Mapping[str, Any]:
         msg = f"{where}: not valid JSON: {error}"
         raise DataError(msg) from None
     if not isinstance(row, dict):
-        msg = f"{where}: {line[:60]!r} is not a JSON object with '_id' and 'text'"
+        msg = f"{where}: {line[:60]!r} is not a JSON object"
         raise DataError(msg)
     return row
 
 
-def _text(value: object, name: str, where: str, may_be_blank: bool = False) -> str:
+def checked_id(value: object, name: str, where: str) -> str:
+    """Give an id as text; raises `DataError` with its place for one that is neither a text nor a whole number."""
+    return checked_text(str(value) if type(value) is int else value, name, where)
+
+
+def checked_text(value: object, name: str, where: str, may_be_blank: bool = False) -> str:
+    """Give a text as it is; raises `DataError` with its place for anything else, and for a blank one."""
     if not isinstance(value, str):
         msg = f"{where}: {name!r} is {'missing' if value is None else repr(value)[:60]}, but must be a text"
         raise DataError(msg)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from clear_bench.errors import InputError, UsageError
-from clear_bench.train.files import json_lines
+from clear_bench.errors import InputError
+from clear_bench.train.files import place_texts
 from clear_bench.train.parts import DataPart
 from clear_bench.train.rows import Rows
 
@@ -34,7 +33,8 @@ def guard(rows: Rows, data: DataPart) -> Rows:
         return rows
     columns = [*rows.of("positive"), *rows.of("negative"), *rows.of("bridge")]
     passages = list(dict.fromkeys(text for column in columns for text in column))
-    leaks = find_leaks(passages, evaluation_passages(data.not_in), data.near_duplicate)
+    evaluation = (found for place in data.not_in for found in place_texts(place, ("corpus",), "data.not_in"))
+    leaks = find_leaks(passages, evaluation, data.near_duplicate)
     if leaks and not data.drop_leaks:
         first = leaks[0]
         msg = (
@@ -79,15 +79,3 @@ def shingles(text: str) -> set[int]:
         return {zlib.crc32(("short " + " ".join(words)).encode())} if words else set()
     spans = range(len(words) - SHINGLE + 1)
     return {zlib.crc32(" ".join(words[i : i + SHINGLE]).encode()) for i in spans}
-
-
-def evaluation_passages(folders: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Stream the passages of collection folders (corpus/*.jsonl, .jsonl.gz) or single files, with their place."""
-    for folder in map(Path, folders):
-        files = [folder] if folder.is_file() else sorted((folder / "corpus").glob("*.jsonl*"))
-        if not files:
-            msg = f"data.not_in: {folder} is neither a file nor a folder with corpus/*.jsonl(.gz)"
-            raise UsageError(msg)
-        for file in files:
-            for row in json_lines(file):
-                yield f"{file}: {row.get('_id')}", f"{row.get('title') or ''} {row.get('text') or ''}".strip()

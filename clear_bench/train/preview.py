@@ -32,6 +32,7 @@ def preview(recipe: Recipe, processes: int = 1) -> dict[str, Any]:  # Any: JSON
         "roles": {role: list(columns) for role, columns in rows.roles.columns.items() if role in prepared.needed},
         "rows": len(rows),
         "dropped": dict(rows.drops),
+        "negatives_left_out": dict(rows.left_out),
         "translations": {
             language: count for made in translation_records(rows.sources) for language, count in made["counts"].items()
         },

@@ -165,6 +165,7 @@ def _manifest(
             "licence": recipe.data.licence,
             "rows": len(rows),
             "dropped": dict(rows.drops),
+            "negatives_left_out": dict(rows.left_out),
             "batches_by_language": dict(languages.most_common()),
         },
         "seen": {"steps": prepared.steps, **counts, "texts": int(counts["rows"]) * prepared.per_row},

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from clear_bench.errors import DataError, UsageError
+from clear_bench.errors import DataError
 from clear_bench.losses.objectives import Role
 from clear_bench.losses.roles import Roles
+
+POSITIVE, TWICE = "negative is the positive", "negative given twice"
+"""Why a negative is left out of its row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +31,8 @@ class Rows:
     """Where the rows come from: path or hub id, digest or revision."""
     ids: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Passage column -> passage id of each row, where the data has ids."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Reason -> negatives left out of their rows."""
 
     def __len__(self) -> int:
         return len(self.languages)
@@ -83,9 +88,7 @@ def _root(parents: dict[str, str], text: str) -> str:
 
 
 def clean(rows: Rows) -> Rows:
-    """Drop rows with an empty text or an untranslated query; refuse data that is mostly untranslated."""
-    texts = list(rows.columns.values())
-    rows = rows.keep([all(column[i].strip() for column in texts) for i in range(len(rows))], "empty text")
+    """Drop rows with an untranslated query; refuse data that is mostly untranslated."""
     if rows.of("anchor") and rows.of("cross_anchor"):
         (anchor,), (cross,) = rows.of("anchor"), rows.of("cross_anchor")
         translated = [a.strip() != x.strip() for a, x in zip(anchor, cross, strict=True)]
@@ -100,13 +103,41 @@ def clean(rows: Rows) -> Rows:
     return rows
 
 
+def choose_negatives(own: Container[str], ranked: Iterable[str], left_out: Counter[str]) -> list[str]:
+    """Take negatives, each once, without the positives of their query; counts under its reason what is left out."""
+    chosen: dict[str, None] = {}
+    for negative in ranked:
+        if negative in own:
+            left_out[POSITIVE] += 1
+        elif negative in chosen:
+            left_out[TWICE] += 1
+        else:
+            chosen[negative] = None
+    return list(chosen)
+
+
+def keep_distinct(rows: Rows) -> Rows:
+    """Drop the rows that are short of negatives when their positives and repetitions are left out, by text or id."""
+    names = rows.roles.order(("positive", "negative"))
+    if not (rows.of("positive") and rows.of("negative")):
+        return rows
+    numbers = rows.passage_numbers()
+    left_out: Counter[str] = Counter()
+    is_whole = []
+    for texts in zip(*(rows.columns[name] for name in names), strict=True):
+        positive, *negatives = (str(numbers[text]) for text in texts)
+        is_whole.append(len(choose_negatives({positive}, negatives, left_out)) == len(negatives))
+    return replace(rows.keep(is_whole, "too few negatives"), left_out=dict(left_out))
+
+
 class Joined(NamedTuple):
-    """Columns, passage ids by column, the language of each row, and how many rows were dropped for which reason."""
+    """Columns, passage ids by column, the language of each row, and how much was left out for which reason."""
 
     columns: dict[str, list[str]]
     ids: dict[str, list[str]]
     languages: list[str]
     drops: Counter[str]
+    left_out: Counter[str]
 
 
 def join_rows(
@@ -123,9 +154,12 @@ def join_rows(
     ids: dict[str, list[str]] = {}
     languages: list[str] = []
     drops: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
+    listed = negatives if count else {}
+    distinct = {item: _distinct(item, listed.get(item, ()), passages, left_out) for item in anchors}
     for language, queries in translations.items():
         for item, anchor in anchors.items():
-            usable = [n for n in negatives.get(item, ()) if n != item and n in passages and n in queries][:count]
+            usable = [n for n in distinct[item] if n in passages and n in queries][:count]
             reason = _why_not(item, passages, queries, len(usable) < count, bridge)
             if reason is not None:
                 drops[reason] += 1
@@ -140,7 +174,14 @@ def join_rows(
             for name, text in row.items():
                 columns.setdefault(name, []).append(text)
             languages.append(language)
-    return Joined(columns, ids, languages, drops)
+    return Joined(columns, ids, languages, drops, left_out)
+
+
+def _distinct(item: str, ranked: Sequence[str], passages: Mapping[str, str], left_out: Counter[str]) -> list[str]:
+    """Take the negatives of a query whose texts are neither its passage's nor one another's."""
+    keys = [passages.get(negative, negative) for negative in ranked]
+    first = dict(zip(reversed(keys), reversed(ranked), strict=True))
+    return [first[key] for key in choose_negatives({passages.get(item, item)}, keys, left_out)]
 
 
 def _why_not(
@@ -155,19 +196,9 @@ def _why_not(
     return next((reason for reason, is_wrong in checks if is_wrong()), None)
 
 
-def as_texts(column: str, values: Iterable[Any], where: str) -> list[str]:
-    """Check that a role column holds text."""
-    texts = list(values)
-    for i, value in enumerate(texts):
-        if not isinstance(value, str):
-            msg = f"{where}, row {i + 1}: column {column!r} holds {value!r}; every role column needs text in every row"
-            raise DataError(msg)
-    return texts
-
-
 def refuse_unknown_languages(wanted: Sequence[str], known: Iterable[str]) -> None:
     """Raise for a language that the data lacks."""
     present = set(known)
     if missing := [language for language in wanted if language not in present]:
         msg = f"the data has no language {', '.join(missing)}; it has {', '.join(sorted(present))}"
-        raise UsageError(msg)
+        raise DataError(msg)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from clear_bench.errors import MissingExtraError, UsageError
+from clear_bench.errors import DataError, EnvironmentFault, MissingExtraError, UsageError
 from clear_bench.losses.objectives import REPEATED, ROLES, Role
 from clear_bench.losses.roles import resolve_roles
-from clear_bench.train.files import read_negatives, read_translations, source_of, text_id
+from clear_bench.readers.cells import Cells, column_names, read_cells
+from clear_bench.train.files import given_file, read_negatives, read_translations, source_of, text_id
 from clear_bench.train.parts import DataPart
-from clear_bench.train.rows import Rows, as_texts, refuse_unknown_languages
+from clear_bench.train.rows import Rows, choose_negatives, keep_distinct, refuse_unknown_languages
 
 Translations = Mapping[str, Mapping[str, str]]
 """Language -> English query -> the query in that language."""
@@ -29,17 +30,12 @@ class _Passages:
     queries: Mapping[str, Mapping[str, Mapping[str, str]]]
     """Language -> key of a passage -> query in that language -> its English original, empty where unknown."""
 
-    def choose(self, anchor: str, ranked: Sequence[str], count: int) -> dict[str, str | None]:
-        """Take the first passages that are none of the anchor's."""
-        usable = dict.fromkeys(key for key in ranked if key in self.texts and key not in self.own[anchor])
-        return dict.fromkeys(list(usable)[:count])
-
     def choose_paired(
         self, anchor: str, cross: str | None, language: str, ranked: Sequence[str], count: int
     ) -> dict[str, str | None]:
-        """Take the first such passages that have a query in a language, one that asks for no passage of the anchor."""
+        """Take the first passages that have a query in a language, one that asks for no passage of the anchor."""
         asked, own, found = self.queries.get(language, {}), self.own[anchor], dict[str, str | None]()
-        for key in self.choose(anchor, ranked, len(ranked)):
+        for key in ranked:
             free = (
                 query
                 for query, english in asked.get(key, {}).items()
@@ -59,9 +55,8 @@ def read_table(data: DataPart, needed: tuple[Role, ...]) -> Rows:
         filled |= {"cross_anchor", "neg_query"}
     given = tuple(role for role in needed if role not in filled)
     rows = read_given(data, given, None if filled else data.negatives)
-    if filled:
-        paired = "neg_query" in needed if data.query_negatives is None else data.query_negatives
-        rows = _completed(rows, data, paired)
+    paired = "neg_query" in needed if data.query_negatives is None else data.query_negatives
+    rows = _completed(rows, data, paired) if filled else keep_distinct(rows)
     if data.languages:
         refuse_unknown_languages(data.languages, rows.languages)
         rows = rows.keep([code in data.languages for code in rows.languages], "language not asked for")
@@ -69,22 +64,23 @@ def read_table(data: DataPart, needed: tuple[Role, ...]) -> Rows:
 
 
 def read_given(data: DataPart, needed: tuple[Role, ...] = ("anchor", "positive"), negatives: int | None = None) -> Rows:
-    """Read the role columns as they stand, `negatives` of the numbered ones or all, through the datasets library."""
-    table, sources = _load_table(data)
-    roles = resolve_roles(table.column_names, needed, data.roles)
+    """Read the role columns as they stand, `negatives` of the numbered ones or all."""
+    found = _open_hub(data) if data.hub is not None else _open_files(data)
+    roles = resolve_roles(found.names, needed, data.roles)
     for role in REPEATED:
         if role in needed and roles.count(role) < data.negatives:
             msg = f"data.negatives is {data.negatives}, but the data has {roles.count(role)} columns of {role}"
             raise UsageError(msg)
     kept = {role: names[:negatives] if role in REPEATED else names for role, names in roles.columns.items()}
-    where = data.hub or ", ".join(data.files)
     names = [name for role in ROLES for name in kept.get(role, ())]
-    columns = {name: as_texts(name, table[name], where) for name in names}
-    has_language = data.language_column in table.column_names
-    languages = [str(code) for code in table[data.language_column]] if has_language else ["und"] * len(table)
+    numbered = [f"{name}_id" for name in names if f"{name}_id" in found.names]
+    spoken = [data.language_column] if data.language_column in found.names else []
+    parts = found.read(list(dict.fromkeys([*names, *numbered, *spoken])))
+    columns = {name: [text for part in parts for text in part.texts(name)] for name in names}
+    ids = {name.removesuffix("_id"): [item for part in parts for item in part.ids(name)] for name in numbered}
+    languages = [code for part in parts for code in (part.texts(spoken[0]) if spoken else ["und"] * len(part))]
     named = {role: column for role, column in data.roles.items() if column in names}
-    ids = {name: list(map(str, table[f"{name}_id"])) for name in names if f"{name}_id" in table.column_names}
-    return Rows(columns, languages, resolve_roles(names, (), named), {}, sources, ids)
+    return Rows(columns, languages, resolve_roles(names, (), named), {}, found.sources, ids)
 
 
 def english_table(rows: Rows) -> tuple[dict[str, str], dict[str, str], dict[str, list[str]]]:
@@ -96,19 +92,20 @@ def english_table(rows: Rows) -> tuple[dict[str, str], dict[str, str], dict[str,
 
 def _completed(rows: Rows, data: DataPart, paired: bool) -> Rows:
     """Give each row the negatives that are its own and, where `paired`, a query of each in the row's language."""
-    translations = None if data.translations_file is None else read_translations(Path(data.translations_file))
-    mined = None if data.negatives_file is None else read_negatives(Path(data.negatives_file))
+    made = [given_file(getattr(data, key), key) for key in ("negatives_file", "translations_file")]
+    translations = None if made[1] is None else read_translations(made[1])
     keys, (anchors,) = _keys(rows), rows.of("anchor")
     passages = _passages(rows, keys, translations)
-    given = [keys[name] for name in rows.roles.order(("negative",))]
+    left_out: Counter[str] = Counter()
+    listed = [choose_negatives(passages.own[anchor], ranked, left_out)
+              for anchor, ranked in zip(anchors, _ranked(rows, keys, passages, made[0]), strict=True)]  # fmt: skip
     columns: dict[str, list[str]] = {}
     ids: dict[str, list[str]] = {}
     languages: list[str] = []
     drops: Counter[str] = Counter()
     for i, language, cross in _targets(rows, translations):
-        ranked = [column[i] for column in given] if mined is None else mined.get(text_id(anchors[i]), [])
-        chosen = (passages.choose_paired(anchors[i], cross, language, ranked, data.negatives) if paired
-                  else passages.choose(anchors[i], ranked, data.negatives))  # fmt: skip
+        chosen = (passages.choose_paired(anchors[i], cross, language, listed[i], data.negatives) if paired
+                  else dict.fromkeys(listed[i][: data.negatives]))  # fmt: skip
         if translations is not None and cross is None:
             drops["no translated query"] += 1
         elif len(chosen) < data.negatives:
@@ -123,9 +120,20 @@ def _completed(rows: Rows, data: DataPart, paired: bool) -> Rows:
             _append(columns, texts)
             _append(ids, kept)
             languages.append(language)
-    made = [Path(name) for name in (data.negatives_file, data.translations_file) if name is not None]
-    sources = (*rows.sources, *(source_of(path, path.parent) for path in made))
-    return Rows(columns, languages, resolve_roles(columns, ()), dict(drops), sources, ids)
+    sources = (*rows.sources, *(source_of(path, path.parent) for path in made if path is not None))
+    return Rows(columns, languages, resolve_roles(columns, ()), dict(drops), sources, ids, dict(left_out))
+
+
+def _ranked(
+    rows: Rows, keys: Mapping[str, Sequence[str]], passages: _Passages, mined: Path | None
+) -> list[Sequence[str]]:
+    """Give each row's negatives by key: those mined for its query, else its own columns."""
+    if mined is None:
+        own = [keys[name] for name in rows.roles.order(("negative",))]
+        return [[column[i] for column in own] for i in range(len(rows))]
+    queries = {text_id(anchor) for anchor in passages.own}
+    found = read_negatives(mined, queries, passages.texts)
+    return [found.get(text_id(anchor), []) for anchor in rows.of("anchor")[0]]
 
 
 def _append(columns: dict[str, list[str]], row: Mapping[str, str]) -> None:
@@ -193,24 +201,51 @@ def _queries(
             )
 
 
-def _load_table(data: DataPart) -> tuple[Any, tuple[dict[str, str], ...]]:  # Any: a datasets.Dataset
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        raise MissingExtraError("datasets", "train") from None
-    if data.hub is not None:
-        table = load_dataset(data.hub, data.subset, split=data.hub_split, revision=data.revision)
-        return table, ({"hub": data.hub, "revision": data.revision or "unpinned", "split": data.hub_split},)
+class _Table(NamedTuple):
+    """A table whose cells are read once it is known which columns are needed."""
+
+    names: Sequence[str]
+    read: Callable[[Sequence[str]], Sequence[Cells]]
+    sources: tuple[dict[str, str], ...]
+
+
+def _open_files(data: DataPart) -> _Table:
     paths = [Path(name) for name in data.files]
     for path in paths:
         if not path.is_file():
             msg = f"no training file {path}"
             raise UsageError(msg)
-    kinds = {".jsonl": "json", ".json": "json", ".gz": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-    kind = kinds.get(paths[0].suffix)
-    if kind is None:
-        msg = f"{paths[0]}: training rows are read from .jsonl, .jsonl.gz, .csv, .tsv or .parquet"
-        raise UsageError(msg)
-    options = {"sep": "\t"} if paths[0].suffix == ".tsv" else {}
-    table = load_dataset(kind, data_files=[str(path) for path in paths], split="train", **options)
-    return table, tuple(source_of(path, path.parent) for path in paths)
+    names = list(dict.fromkeys(name for path in paths for name in column_names(path)))
+    sources = tuple(source_of(path, path.parent) for path in paths)
+    return _Table(names, lambda wanted: [read_cells(path, wanted) for path in paths], sources)
+
+
+def _open_hub(data: DataPart) -> _Table:
+    """Read a hub data set through the datasets library; a column that it took for something else is refused later."""
+    try:
+        from datasets import load_dataset
+        from datasets.exceptions import DatasetBuildError
+    except ImportError:
+        raise MissingExtraError("datasets", "train") from None
+    where = f"data.hub {data.hub!r}"
+    try:
+        table = load_dataset(data.hub, data.subset, split=data.hub_split, revision=data.revision)
+    except DatasetBuildError as error:
+        msg = f"{where} cannot be read: {_first_line(error.__cause__ or error)}"
+        raise DataError(msg) from error
+    except ValueError as error:
+        msg = f"{where}: {_first_line(error)}; see data.subset and data.hub_split"
+        raise UsageError(msg) from error
+    except OSError as error:
+        msg = f"{where} cannot be had: {_first_line(error)}"
+        raise EnvironmentFault(msg) from error
+    source = {"hub": str(data.hub), "revision": data.revision or "unpinned", "split": data.hub_split}
+
+    def read(wanted: Sequence[str]) -> list[Cells]:
+        return [Cells({name: list(table[name]) for name in wanted}, lambda i: f"{data.hub}, row {i + 1}")]
+
+    return _Table(table.column_names, read, (source,))
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -16,12 +16,12 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # no stubs in the base se
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from clear_bench.disk import disk_faults, sha256_file
-from clear_bench.errors import CheckpointError, UsageError
+from clear_bench.errors import CheckpointError, DataError, UsageError
 from clear_bench.languages import canonical
 from clear_bench.models.checkpoint import HUB_ID, NO_PART, PARTS, digest_of, read_card
 from clear_bench.models.scan import read_optional, scan
+from clear_bench.readers.rows import checked_text, json_lines
 from clear_bench.registry import unknown
-from clear_bench.train.files import json_lines
 from clear_bench.train.parts import TranslatePart
 from clear_bench.types import ENGLISH
 
@@ -92,8 +92,12 @@ class Finished:
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             path.write_bytes(whole)
-        for row in json_lines(path):
-            self.outcomes[row["key"]] = Outcome(row["translation"], row["problem"])
+        for where, row in json_lines(path):
+            outcome = Outcome(row.get("translation"), row.get("problem"))
+            if not all(one is None or isinstance(one, str) for one in (outcome.translation, outcome.problem)):
+                msg = f"{where}: {row!r:.60} is no outcome of a translation; delete the file to translate anew"
+                raise DataError(msg)
+            self.outcomes[checked_text(row.get("key"), "key", where)] = outcome
 
     def add(self, outcomes: Mapping[str, Outcome]) -> None:
         """Keep the outcomes of a batch."""

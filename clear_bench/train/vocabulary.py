@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from clear_bench.errors import UsageError
 from clear_bench.models.prompts import passage_prompt, query_prompt
 from clear_bench.train.base import load_plain, sides
-from clear_bench.train.files import json_lines
+from clear_bench.train.files import place_texts
 from clear_bench.train.plan import Prepared
 from clear_bench.types import Checkpoint
 
@@ -35,7 +35,7 @@ def trimmed(prepared: Prepared, checkpoint: Checkpoint, folder: Path) -> Checkpo
         part = prepared.recipe.model
         given = [side.prompt for side in sides(part, checkpoint)]
         prompts = dict.fromkeys(["", *given, query_prompt(checkpoint), passage_prompt(checkpoint)])
-        texts = chain(chain.from_iterable(prepared.rows.columns.values()), _file_texts(part.vocabulary_texts))
+        texts = chain(chain.from_iterable(prepared.rows.columns.values()), _place_texts(part.vocabulary_texts))
         trim(Path(str(checkpoint.path)), folder, (prompt + text for text in texts for prompt in prompts))
     return replace(checkpoint, path=folder)
 
@@ -144,13 +144,7 @@ def _cut_rows(model: SentenceTransformer, kept: Sequence[int]) -> None:
     config.vocab_size = len(kept)
 
 
-def _file_texts(places: Iterable[str]) -> Iterator[str]:
-    """Stream the texts of collections (queries/ and corpus/) or of single files."""
-    for place in map(Path, places):
-        files = [place] if place.is_file() else sorted(place.glob("*/*.jsonl*"))
-        if not files:
-            msg = f"model.vocabulary_texts: {place} is neither a file nor a folder with queries and corpus"
-            raise UsageError(msg)
-        for file in files:
-            for row in json_lines(file):
-                yield f"{row.get('title') or ''} {row.get('text') or ''}".strip()
+def _place_texts(places: Iterable[str]) -> Iterator[str]:
+    """Stream the texts of collections, files and tasks."""
+    for place in places:
+        yield from (text for _, text in place_texts(place, ("queries", "corpus"), "model.vocabulary_texts"))
