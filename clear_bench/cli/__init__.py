@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+import signal
 import sys
 
 import click
 
-from clear_bench.errors import EnvironmentFault, UserError
+from clear_bench import console
 from clear_bench.registry import load, unknown
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -34,10 +37,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Name -> (where the command is, one line of help). The order is the order of `--help`."""
 
 
-class ClosedPipe(Exception):  # no error: the reader of our output has seen enough
-    """Carries a broken pipe past click, which would end the program with 1: the code of a failed gate."""
-
-
 class LazyGroup(click.Group):
     """Lists commands from the table, so that `--help` imports none of them."""
 
@@ -49,12 +48,6 @@ class LazyGroup(click.Group):
             return None
         command = load(COMMANDS[cmd_name][0])
         return command if isinstance(command, click.Command) else None
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise ClosedPipe from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -72,7 +65,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, asked: bool)
     if asked and not ctx.resilient_parsing:
         from clear_bench import __version__
 
-        click.echo(f"clear-bench {__version__}")
+        console.say(f"clear-bench {__version__}")
         ctx.exit()
 
 
@@ -82,8 +75,6 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, asked: bool)
 @click.option("-q", "--quiet", is_flag=True, help="Log errors only.")
 def cli(verbose: bool, quiet: bool) -> None:
     """Evaluate multilingual embedding models across language pairs, with error bars."""
-    import logging
-
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("clear_bench").setLevel(level)
@@ -107,8 +98,6 @@ def main(args: list[str] | None = None) -> None:
 
 def invoke(args: list[str] | None = None) -> int:
     """Run one command line in this process and return its exit code."""
-    import signal
-
     # A job scheduler ends work with SIGTERM: treat it like Ctrl-C, with its own code.
     terminated: list[int] = []
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -119,24 +108,30 @@ def invoke(args: list[str] | None = None) -> int:
 
         signal.signal(signal.SIGTERM, on_term)
     try:
-        code = cli.main(args, prog_name="clear-bench", standalone_mode=False)
-        sys.stdout.flush()
-        return code if isinstance(code, int) else 0
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.ClickException as error:
-        error.show(sys.stderr)
-        return 2
-    except UserError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except MemoryError:
-        click.echo("error: out of memory; try a smaller --batch-tokens, --limit, or --store-dtype float16", err=True)
-        return EnvironmentFault.exit_code
-    except (ClosedPipe, BrokenPipeError):
-        # Say nothing, and keep the interpreter's last flush from complaining.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; finished work is kept", err=True)
-        return 143 if terminated else 130
+        console.open_streams()
+        code = _run(sys.argv[1:] if args is None else args)
+    except BaseException as error:  # every end has its exit code
+        code, sentence = ending(error)
+        console.note(sentence) if sentence else None
+        code = 143 if code == 130 and terminated else code
+    return console.close_streams(code)
+
+
+def _run(args: list[str]) -> int:
+    """Run a command line as click's `main` does, which takes a closed pipe for 1 and the end of a file for Ctrl-C."""
+    if "_CLEAR_BENCH_COMPLETE" in os.environ:  # a shell asks what could stand next
+        cli.main(args, prog_name="clear-bench")
+    with cli.make_context("clear-bench", list(args)) as ctx:
+        done = cli.invoke(ctx)
+    return done if isinstance(done, int) else 0
+
+
+def ending(error: BaseException) -> tuple[int, str]:
+    """Give the exit code of what ended a command, and what to say about it."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code, ""
+    if isinstance(error, click.ClickException):
+        message = io.StringIO()
+        error.show(message)
+        return error.exit_code, message.getvalue().rstrip("\n")
+    return console.ending(error)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clear_bench.console import note, say
 from clear_bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ def accept(result: Path, folder: Path, release: bool) -> None:
             old = read_result(place) if place.is_dir() else None
             place_baseline(one, folder / name)
             line = f"{place}: {one.model} ({_mark(one)})"
-            click.echo(escape.plain(line if old is None else f"{line}, {_replaced(old, one)}"))
+            say(escape.plain(line if old is None else f"{line}, {_replaced(old, one)}"))
     if not (folder / RELEASE).is_dir():
-        click.echo("note: there is no fixed release yet; `baseline accept --release` sets one, against drift", err=True)
+        note("note: there is no fixed release yet; `baseline accept --release` sets one, against drift")
 
 
 @baseline.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clear_bench.cli.options import cache_option, json_option
+from clear_bench.console import note, say, say_json
 from clear_bench.errors import TamperedError, UsageError
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def list_entries(as_json: bool) -> None:
         _print_json(root, entries)
         return
     for entry in entries:
-        click.echo(_line(entry))
-    _note(f"{_size(sum(entry.size for entry in entries))} in {len(entries)} entries of {root}")
+        say(_line(entry))
+    note(f"{_size(sum(entry.size for entry in entries))} in {len(entries)} entries of {root}")
 
 
 @cache.command()
@@ -55,14 +55,14 @@ def verify(as_json: bool) -> None:
     damaged = verify_cache(root)
     if as_json:
         rows = [{"path": str(path), "problem": problem} for path, problem in damaged]
-        click.echo(json.dumps({"schema": "clear-bench/cache/1", "cache": str(root), "damaged": rows}, indent=2))
+        say_json({"schema": "clear-bench/cache/1", "cache": str(root), "damaged": rows})
     else:
         for path, problem in damaged:
-            click.echo(f"{path} {problem}")
+            say(f"{path} {problem}")
     if damaged:
         msg = f"{len(damaged)} damaged shards in {root}; the next run that needs them encodes them again"
         raise TamperedError(msg)
-    _note(f"every shard in {root} is whole")
+    note(f"every shard in {root} is whole")
 
 
 @cache.command()
@@ -87,8 +87,8 @@ def prune(older_than: str | None, max_size: str | None, everything: bool, as_jso
         _print_json(root, removed)
         return
     for entry in removed:
-        click.echo(_line(entry))
-    _note(f"removed {_size(sum(entry.size for entry in removed))} in {len(removed)} entries from {root}")
+        say(_line(entry))
+    note(f"removed {_size(sum(entry.size for entry in removed))} in {len(removed)} entries from {root}")
 
 
 def parse_size(text: str) -> int:
@@ -133,7 +133,7 @@ def _print_json(root: Path, entries: list[CacheEntry]) -> None:
         }
         for entry in entries
     ]
-    click.echo(json.dumps({"schema": "clear-bench/cache/1", "cache": str(root), "entries": rows}, indent=2))
+    say_json({"schema": "clear-bench/cache/1", "cache": str(root), "entries": rows})
 
 
 def _line(entry: CacheEntry) -> str:
@@ -155,7 +155,3 @@ def _size(count: int) -> str:
     """
     unit = next(unit for unit in ("T", "G", "M", "K", "") if count >= SIZES[unit] or not unit)
     return f"{count / SIZES[unit]:.1f} {unit}B" if unit else f"{count} B"
-
-
-def _note(text: str) -> None:
-    click.echo(text, err=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from clear_bench.cli.options import Command, json_option, option
+from clear_bench.console import note, say, say_json
 
 if TYPE_CHECKING:
     from clear_bench.compare import Comparison, Resampling
@@ -46,7 +46,7 @@ def compare(
     names = [name.strip() for name in tasks.split(",") if name.strip()]
     found = comparisons(base, candidates, names, metric, seen, resampling)
     if as_json:
-        click.echo(json.dumps(document(found, resampling), indent=1, ensure_ascii=False, allow_nan=False))
+        say_json(document(found, resampling), 1)
     else:
         show(found, show_all)
 
@@ -78,7 +78,7 @@ def comparisons(
             )
             found.append(one)
         for task in sorted(set(old) ^ set(new)):
-            click.echo(f"note: {task} is on one side only and is left out", err=True)
+            note(f"note: {task} is on one side only and is left out")
     return found
 
 
@@ -89,12 +89,12 @@ def show(found: Sequence[Comparison], show_all: bool = False) -> None:
     from clear_bench.render.writers import write_terminal
 
     for i, one in enumerate(found):
-        click.echo("\n" * bool(i) + "\n".join(map(escape.plain, sentences(one))))
+        say("\n" * bool(i) + "\n".join(map(escape.plain, sentences(one))))
         for table in tables(one, show_all):
-            click.echo()
+            say()
             write_terminal(table)
-        for note in one.notes:
-            click.echo(f"note: {escape.plain(note)}", err=True)
+        for line in one.notes:
+            note(f"note: {line}")
 
 
 def _column(known: Sequence[str], asked: str | None) -> str | None:

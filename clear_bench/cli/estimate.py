@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import click
 
 from clear_bench.cli.options import DTYPES, Command, cache_option, json_option, model_options, offline_option, option
 from clear_bench.cli.task_names import resolve
+from clear_bench.console import say, say_json
 
 if TYPE_CHECKING:
     from clear_bench.api.estimate import Inquiry, TaskSize
@@ -69,7 +69,7 @@ def estimate(
     document = _document(inquiry, sizes, rate, device, batch_tokens, names)
     document["rates"]["tokens_per_second_from"] = "given" if tokens_per_second else "measured"
     if as_json:
-        click.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+        say_json(document, 1)
     else:
         _show(document)
 
@@ -157,13 +157,13 @@ def _show(document: Json) -> None:
     write_terminal(Table(title, columns, tuple(rows), _notes(document)))
     memory, rates, seconds = document["memory_bytes"], document["rates"], document["seconds"]
     parts = ", ".join(f"{name} {_bytes(size)}" for name, size in memory.items())
-    click.echo(f"\nmemory  {_bytes(sum(memory.values()))} ({parts}); texts and vectors are mapped files beside it")
+    say(f"\nmemory  {_bytes(sum(memory.values()))} ({parts}); texts and vectors are mapped files beside it")
     codes = " or ".join(f"{_bytes(size)} with --index {name}" for name, size in document["code_bytes"].items())
-    click.echo(f"codes   {codes}, in memory too: of the largest passage side")
+    say(f"codes   {codes}, in memory too: of the largest passage side")
     each = " on each of " + ", ".join(document["devices"]) if len(document["devices"]) > 1 else ""
     rate = f"{rates['tokens_per_second']:,.0f} tokens/s, {rates['tokens_per_second_from']}{each}"
-    click.echo(f"encode  {_time(seconds['encode'])} ({rate})")
-    click.echo(f"search  {_time(seconds['search'])} ({rates['similarities_per_second']:,.0f} similarities/s, measured)")
+    say(f"encode  {_time(seconds['encode'])} ({rate})")
+    say(f"search  {_time(seconds['search'])} ({rates['similarities_per_second']:,.0f} similarities/s, measured)")
 
 
 def _notes(document: Json) -> str:

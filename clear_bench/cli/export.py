@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clear_bench.console import say
 from clear_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ def export(result: Path, trec: bool, xor: bool, mteb: bool, task: str | None, ou
     for one in read_results(result):
         if trec:
             for path in write_trec_runs(one, out, tag=one.manifest["model"]["slug"]):
-                click.echo(path)
+                say(path)
         if xor:
-            click.echo(_write_xor(one, task, out))
+            say(_write_xor(one, task, out))
         if mteb:
             from clear_bench.mteb_bridge.export import write_mteb_result
 
-            click.echo(write_mteb_result(one, out))
+            say(write_mteb_result(one, out))
 
 
 def _write_xor(result: Result, card: str | None, out: Path) -> Path:

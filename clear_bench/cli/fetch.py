@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from clear_bench.cli.options import Command, cache_option, offline_option, option
+from clear_bench.console import note, say
 from clear_bench.errors import UsageError
 
 
@@ -32,17 +33,17 @@ def fetch(tasks: tuple[str, ...], pairs: str, sources: tuple[str, ...], offline:
         raise UsageError(msg)
     selected, warnings = plan_pairs(chosen, pairs)
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        note(f"warning: {warning}")
     for task in chosen:
         for given in sources:
             key, path = _split(given)
             for entry in readers.place(task, selected[task.name], path, key):
-                click.echo(f"{task.name}: {entry} is taken from {path}", err=True)
+                note(f"{task.name}: {entry} is taken from {path}")
         if selected[task.name]:
             collection = readers.read(task, selected[task.name], offline=offline)
             queries = sum(map(len, collection.queries.values()))
             passages = sum(map(len, collection.corpora.values()))
-            click.echo(f"{task.name}: {len(selected[task.name])} pairs, {queries:,} queries, {passages:,} passages")
+            say(f"{task.name}: {len(selected[task.name])} pairs, {queries:,} queries, {passages:,} passages")
 
 
 def _split(given: str) -> tuple[str | None, Path]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from clear_bench.cli.options import Command, json_option, option
+from clear_bench.console import note, say, say_json
 from clear_bench.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -49,10 +49,13 @@ def gate(base: str, candidate: str, tasks: str, anchor: str | None, as_json: boo
     checks = check_all(read_side(base, names), new, rules)
     if anchor:
         checks += check_all(read_side(anchor, names), new, rules, "the release anchor")
-    click.echo(_json(document(checks)) if as_json else _text(checks))
+    # What a machine may refuse to take goes first: a verdict that was printed is the exit code.
     write_files(checks, settings["junit"], settings["badge"])
-    announce(checks, sys.stderr)
-    return 0 if overall(checks) == "PASS" else 1
+    announce(checks)
+    code = 0 if overall(checks) == "PASS" else 1
+    with suppress(BrokenPipeError):  # who stops reading does not change the verdict
+        say_json(document(checks)) if as_json else say(_text(checks))
+    return code
 
 
 @click.command(cls=Command)
@@ -75,7 +78,7 @@ def gate_plan(base: str, margin: float, tasks: str, metric: str | None, as_json:
         require_metric(results[:1], chosen)
         plans.append(plan(results[0], chosen, margin))
     if as_json:
-        click.echo(_json(plan_document(plans, margin)))
+        say_json(plan_document(plans, margin))
     else:
         write_terminal(_plan_table(plans, margin))
 
@@ -159,7 +162,7 @@ def _measure(base: tuple[Result, ...], candidate: tuple[Result, ...], metric: st
 
     aligned = align([*base, *candidate])
     if warning := fewer_judged(base, candidate, aligned):
-        click.echo(f"warning: {escape.plain(warning)}", err=True)
+        note(f"warning: {escape.plain(warning)}")
     return measure(base, candidate, metric, aligned)
 
 
@@ -215,7 +218,3 @@ def _plan_table(plans: Sequence[Resolution], margin: float) -> Any:  # Any: rend
             "takes differences to be as alike within a cluster as the scores of BASE are."
         ),
     )
-
-
-def _json(document: Mapping[str, Any]) -> str:  # Any: JSON
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)

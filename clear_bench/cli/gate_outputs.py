@@ -8,11 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
-import click
-
-from clear_bench.disk import write_text
+from clear_bench.console import command
+from clear_bench.disk import disk_faults, write_text
 from clear_bench.gate import Check, overall
 from clear_bench.render import escape
 
@@ -28,15 +26,18 @@ def write_files(checks: Sequence[Check], junit_path: Path | None, badge_path: Pa
         write_text(badge_path, badge(checks))
 
 
-def announce(checks: Sequence[Check], stream: TextIO) -> None:
-    """Tell GitHub Actions, where this runs there: annotations to `stream`, the summary and outputs to its files."""
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in workflow_commands(checks):
-            click.echo(line, file=stream)
+def announce(checks: Sequence[Check]) -> None:
+    """Tell GitHub Actions, where this runs there: the summary and outputs to its files, annotations to stderr.
+
+    Raises `EnvironmentFault` where one of the files cannot be written.
+    """
     for variable, text in (("GITHUB_STEP_SUMMARY", summary(checks)), ("GITHUB_OUTPUT", outputs(checks))):
         if path := os.environ.get(variable):
-            with open(path, "a", encoding="utf-8") as file:
+            with disk_faults(Path(path)), open(path, "a", encoding="utf-8") as file:
                 file.write(text)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in workflow_commands(checks):
+            command(line)
 
 
 def junit(checks: Sequence[Check]) -> str:

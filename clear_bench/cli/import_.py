@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clear_bench.console import say
 from clear_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def mteb(paths: tuple[Path, ...], model: str | None, task: str | None, out: Path
     sources = [source for path in paths for source in find_sources(path, model)]
     for source in sources:
         for folder in import_result(source, out, task, force):
-            click.echo(folder)
+            say(folder)
 
 
 @import_.command()
@@ -78,7 +79,7 @@ def trec(
         plans = make_plans([task], [str(pair) for pair in files], metric_names=names, run_depth=run_depth)
     done = evaluate_plans(foreign_system(model, files), plans, Output(out, force))
     for name in done.scores:
-        click.echo(out / done.checkpoint.slug / name)
+        say(out / done.checkpoint.slug / name)
 
 
 def _pair_files(option: str, given: Sequence[str]) -> dict[LanguagePair, Path]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clear_bench.cli.options import Command, option
+from clear_bench.console import note
 from clear_bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,14 +38,14 @@ def leaderboard(results: Path, out: Path, check: bool) -> None:
     if check:
         stale = stage.outdated(files, out)
         for line in stale:
-            click.echo(f"{out}/{line}", err=True)
+            note(f"{out}/{line}")
         click.get_current_context().exit(1 if stale else 0)
     for name, text in files.items():
         write_text(out / name, text)
-        click.echo(f"wrote {out / name}", err=True)
+        note(f"wrote {out / name}")
     for name in stage.leftovers(files, out):
         (out / name).unlink()
-        click.echo(f"removed {out / name}: no result is left for it", err=True)
+        note(f"removed {out / name}: no result is left for it")
 
 
 def read_all(folder: Path) -> list[Result]:

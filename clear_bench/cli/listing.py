@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import click
 
 from clear_bench.cli.options import json_option
+from clear_bench.console import say, say_json
 from clear_bench.errors import UsageError
 from clear_bench.registry import lookup
 
@@ -30,7 +30,7 @@ def list_(kind: str, task: str | None, as_json: bool) -> None:
     """
     rows = _rows(kind, task)
     if as_json:
-        click.echo(json.dumps({"schema": "clear-bench/list/1", "kind": kind, "rows": rows}, indent=2))
+        say_json({"schema": "clear-bench/list/1", "kind": kind, "rows": rows})
     else:
         _print(rows)
 
@@ -150,7 +150,7 @@ def _minutes(queries: int | None, passages: int | None) -> int | None:
 
 def _print(rows: list[Row]) -> None:
     if not rows:
-        click.echo("none")
+        say("none")
         return
     table = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
@@ -159,7 +159,7 @@ def _print(rows: list[Row]) -> None:
         cells = (
             cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(line, widths, numeric, strict=True)
         )
-        click.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def _cell(value: Any) -> str:

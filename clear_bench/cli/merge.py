@@ -9,6 +9,7 @@ from typing import Any, Literal
 import click
 
 from clear_bench.cli.options import Command, cache_option, json_option, offline_option, option
+from clear_bench.console import say, say_json
 
 
 @click.command(cls=Command)
@@ -61,10 +62,10 @@ def merge(
     pages = [markdown(table, 2) for table in tables(document)]
     write_text(out / "merge.md", "\n".join([*pages, "![Gain over the base by share](merge.svg)\n"]))
     if as_json:
-        click.echo(text)
+        say_json(document, 1)
         return
     for table in tables(document):
         write_terminal(table)
-        click.echo()
+        say()
     if document["best"]:
-        click.echo(f"best: {document['best']['checkpoint']} (weight {document['best']['weight']:g})")
+        say(f"best: {document['best']['checkpoint']} (weight {document['best']['weight']:g})")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from clear_bench.cli import ending
 from clear_bench.cli.options import Command
-from clear_bench.errors import UserError
 
 if TYPE_CHECKING:
     from clear_bench.cluster.ranks import Ranks
@@ -67,9 +67,6 @@ def _dismissing(ranks: Ranks) -> Iterator[None]:
     """Tell the other ranks when this one ends with an exit code other than 0."""
     try:
         yield
-    except UserError as error:
-        ranks.dismiss(error.exit_code)
-        raise
-    except (click.ClickException, click.exceptions.Exit) as error:
-        ranks.dismiss(error.exit_code)
+    except Exception as error:
+        ranks.dismiss(ending(error)[0])
         raise

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clear_bench.cli.options import Command, cache_option, option
+from clear_bench.console import note, write
 from clear_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,10 +94,10 @@ def report(
 
     text = WRITERS[form](entries, ["clear-bench", *sys.argv[1:]])
     if out is None:
-        click.echo(text, nl=False)
+        write(text)
     else:
         write_text(out, text)
-        click.echo(f"wrote {out}", err=True)
+        note(f"wrote {out}")
 
 
 def read_entries(results: Sequence[str], baseline: str | None, tasks: Sequence[str], asked: Asked) -> list[Entry]:
@@ -111,7 +112,7 @@ def read_entries(results: Sequence[str], baseline: str | None, tasks: Sequence[s
     for side in sides:
         for task, seeds in side.items():
             if baseline and task not in old:
-                click.echo(f"note: the baseline has no {task}; its scores stand alone", err=True)
+                note(f"note: the baseline has no {task}; its scores stand alone")
             entries.append(_entry(seeds, old.get(task, ()), _names(task, [old, *sides]), asked))
     return entries
 
@@ -125,7 +126,7 @@ def write_pictures(entries: Sequence[Entry], form: str, folder: Path) -> None:
         for name, content in pictures(entry, form).items():
             with atomic_write(folder / name) as temporary:
                 temporary.write_bytes(content)
-            click.echo(f"wrote {folder / name}", err=True)
+            note(f"wrote {folder / name}")
 
 
 def _entry(seeds: Seeds, base: Seeds, names: Mapping[str, str], asked: Asked) -> Entry:

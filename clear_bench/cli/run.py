@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from clear_bench.cli.options import (
 )
 from clear_bench.cli.ranks import Led
 from clear_bench.cli.task_names import resolve
+from clear_bench.console import say, say_json
 
 if TYPE_CHECKING:
     from clear_bench.api import Evaluation
@@ -86,7 +86,7 @@ def run(
         retrievers.insert(0, open_retriever(baseline, **(settings | own)))
     done = [evaluate_plans(retriever, plans, output) for retriever in retrievers]
     if as_json:
-        click.echo(json.dumps(_document(done), indent=1, ensure_ascii=False, allow_nan=False))
+        say_json(_document(done), 1)
         return
     _show_tables(done[-1])
     if baseline:
@@ -106,9 +106,9 @@ def _show_tables(done: Evaluation) -> None:
         summary = summarise(scores)
         write_terminal(result_table(summary))
         if is_small(summary):
-            click.echo()
+            say()
             write_terminal(matrix_table(summary))
-        click.echo()
+        say()
 
 
 def _show_gains(folders: Sequence[str], tasks: Sequence[str]) -> None:
@@ -157,14 +157,12 @@ def _show_plan(model: str, plans: Sequence[Plan], as_json: bool) -> None:
         for plan in plans
     ]
     if as_json:
-        click.echo(json.dumps({"schema": "clear-bench/plan/1", "model": model, "tasks": rows}, indent=1))
+        say_json({"schema": "clear-bench/plan/1", "model": model, "tasks": rows}, 1)
         return
     for row, plan in zip(rows, plans, strict=True):
-        click.echo(
-            f"{model} on {row['task']}: {row['pairs']} pairs, {row['judged']:,} searches to depth {row['depth']}"
-        )
-        click.echo(f"  encode {row['texts']} text sets: {row['queries']:,} queries, {row['passages']:,} passages")
-        click.echo(f"  metrics {', '.join(plan.metrics)}")
+        say(f"{model} on {row['task']}: {row['pairs']} pairs, {row['judged']:,} searches to depth {row['depth']}")
+        say(f"  encode {row['texts']} text sets: {row['queries']:,} queries, {row['passages']:,} passages")
+        say(f"  metrics {', '.join(plan.metrics)}")
         out = sum(judged.untranslated + judged.unjudged for judged in plan.judgements)
         if out:
-            click.echo(f"  left out {out:,} times: a query without a judged passage in the passage language")
+            say(f"  left out {out:,} times: a query without a judged passage in the passage language")

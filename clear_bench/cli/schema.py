@@ -6,6 +6,7 @@ from importlib.resources import files
 
 import click
 
+from clear_bench.console import say, write
 from clear_bench.registry import lookup
 
 
@@ -15,7 +16,7 @@ def schema(name: str | None) -> None:
     """Print the JSON Schema of an output: run, gate, compare, result ...; without a name, list them."""
     known = {path.name.removesuffix(".json"): path for path in files("clear_bench").joinpath("schemas").iterdir()}
     if name is None:
-        click.echo("\n".join(sorted(known)))
+        say("\n".join(sorted(known)))
         return
     wanted = name.removeprefix("clear-bench/").split("/")[0]
-    click.echo(lookup(known, wanted, "schema").read_text(encoding="utf-8"), nl=False)
+    write(lookup(known, wanted, "schema").read_text(encoding="utf-8"))

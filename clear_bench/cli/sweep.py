@@ -9,6 +9,7 @@ from typing import Any, Literal
 import click
 
 from clear_bench.cli.options import Command, cache_option, json_option, offline_option, option
+from clear_bench.console import say, say_json
 
 
 @click.command(cls=Command)
@@ -80,11 +81,11 @@ def sweep(
     write_text(out / "sweep.json", text + "\n")
     write_text(out / "sweep.md", as_markdown(document))
     if as_json:
-        click.echo(text)
+        say_json(document, 1)
         return
     for table in tables(document):
         write_terminal(table)
-        click.echo()
+        say()
 
 
 def _split(text: str) -> list[str]:

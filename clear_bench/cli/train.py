@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from clear_bench.cli.options import Command, cache_option, json_option
+from clear_bench.console import say, say_json
 
 
 @click.command(cls=Command)
@@ -51,9 +52,9 @@ def train(
 
     run(settled, folder, resume=resume, evaluate=make_evaluator(settled))
     if as_json:
-        click.echo((folder / "manifest.json").read_text(encoding="utf-8").rstrip())
+        say_json(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     else:
-        click.echo(str(folder))
+        say(folder)
 
 
 def be_quiet() -> None:
@@ -79,12 +80,12 @@ def _need(*modules: str) -> None:
 
 def _show(report: dict[str, Any], as_json: bool) -> None:  # Any: JSON
     if as_json:
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        say_json(report)
         return
     for name, value in report.items():
         if name not in ("schema", "first_batch"):
-            click.echo(f"{name:22} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+            say(f"{name:22} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
     for row in report["first_batch"]:
-        click.echo("")
+        say()
         for name, text in row.items():
-            click.echo(f"  {name:16} {text}")
+            say(f"  {name:16} {text}")

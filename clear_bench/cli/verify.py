@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import click
 
 from clear_bench.cli.options import Command, cache_option, json_option
 from clear_bench.cli.task_names import resolve
+from clear_bench.console import note, say, say_json
 from clear_bench.errors import NotComparableError, UsageError, UserError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def verify(result: Path, tasks: tuple[str, ...], as_json: bool) -> None:
     if done:
         _show(done, as_json)
     for other in failed[1:]:
-        click.echo(f"error: {other}", err=True)
+        note(f"error: {other}")
     if failed:
         raise failed[0]
 
@@ -73,12 +73,12 @@ def _show(done: Sequence[Verified], as_json: bool) -> None:
             }
             for v in done
         ]
-        click.echo(json.dumps({"schema": "clear-bench/verify/1", "results": rows}, indent=2))
+        say_json({"schema": "clear-bench/verify/1", "results": rows})
         return
     for v in done:
-        click.echo(f"{v.path}: files match the manifest; recomputed and equal: {', '.join(v.recomputed) or 'nothing'}")
+        say(f"{v.path}: files match the manifest; recomputed and equal: {', '.join(v.recomputed) or 'nothing'}")
         for name, reason in v.not_recomputed.items():
-            click.echo(f"  not recomputed: {name} ({reason})")
+            say(f"  not recomputed: {name} ({reason})")
 
 
 def _cards(given: Sequence[str]) -> Cards:

@@ -60,7 +60,7 @@ def _weigh(passages: list[list[int]], n_terms: int, k1: float, b: float) -> csr_
     except ModuleNotFoundError as error:
         if error.name != "bm25s":
             raise
-        raise MissingExtraError("bm25s", "bm25") from None
+        raise MissingExtraError("bm25s", "cpu") from None
     from scipy.sparse import csr_array
 
     logging.getLogger("bm25s").setLevel(logging.WARNING)  # the library asks for its debug messages

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import sys
 
-from clear_bench.errors import UserError
+from clear_bench import console
 
 
 def main(arguments: list[str]) -> int:
     """Register tasks and hand the rest of the line to mteb."""
     from clear_bench.mteb_bridge.registration import register
 
+    console.open_streams()
     cards = "all"
     if arguments[:1] == ["--cards"]:
         cards, arguments = arguments[1] if len(arguments) > 1 else "", arguments[2:]
     try:
         register(cards)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    except Exception as error:
+        code, sentence = console.ending(error)
+        console.note(sentence)
+        return code
     from mteb.cli import main as run_mteb
 
     sys.argv = ["mteb", *arguments]

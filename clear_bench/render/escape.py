@@ -6,6 +6,7 @@ Every function keeps what a reader sees: the escaped text shows as the original.
 
 from __future__ import annotations
 
+import codecs
 import html as _html
 import json
 import re
@@ -32,6 +33,37 @@ _LATEX = {
     # After a line's \\ these would be read as its optional argument or star.
     **{c: f"{{{c}}}" for c in "[]*"},
 }
+
+STAND_IN = "clear_bench.stand_in"
+"""How a stream writes what its code page lacks: Python's name for the rule below."""
+_STAND_INS = str.maketrans(
+    {
+        **dict.fromkeys("‐‑‒–—−", "-"),
+        **dict.fromkeys("‘’‚′", "'"),
+        **dict.fromkeys("“”„″", '"'),
+        **{"→": "->", "←": "<-", "↔": "<->", "×": "x", "…": "...", "·": "*", "•": "*", "±": "+-", "≤": "<=", "≥": ">="},
+        **{"≈": "~", "√": "sqrt", "\u00a0": " ", "\u202f": " ", "✓": "ok", "█": "#", "░": ".", "▒": ":", "▓": "#"},
+    }
+)
+
+
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end].translate(_STAND_INS)
+    return lacking.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+codecs.register_error(STAND_IN, _stand_in)
+
+
+def encodable(text: str, encoding: str | None) -> str:
+    r"""Spell out what a code page lacks: ASCII stand-ins for arrows and dashes, else `\xe9`, `\u4e2d`.
+
+    >>> encodable("X→en – 中", "ascii"), encodable("é – 中", "cp1252")
+    ('X->en - \\u4e2d', 'é – \\u4e2d')
+    """
+    return text.encode(encoding or "utf-8", STAND_IN).decode(encoding or "utf-8")
 
 
 def printable(text: str) -> str:

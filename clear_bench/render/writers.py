@@ -20,12 +20,16 @@ def write_terminal(table: Table, stream: TextIO | None = None) -> None:
     if out.isatty():
         _print_rich(table, out)
     else:
-        out.write(plain_text(table))
+        out.write(plain_text(table, out.encoding))
 
 
-def plain_text(table: Table) -> str:
-    """Write a table as aligned columns two blanks apart."""
-    rows = _escaped(table, escape.plain)
+def plain_text(table: Table, encoding: str | None = None) -> str:
+    """Write a table as aligned columns two blanks apart, in characters that a code page has."""
+
+    def plain(text: str) -> str:
+        return escape.encodable(escape.plain(text), encoding)
+
+    rows = _escaped(table, plain)
     widths = [max(map(_width, texts)) for texts in zip(*rows, strict=True)]
     lines = [
         "  ".join(_pad(text, width, i in table.left) for i, (text, width) in enumerate(zip(row, widths, strict=True)))
@@ -34,8 +38,8 @@ def plain_text(table: Table) -> str:
     rule = "  ".join("-" * width for width in widths)
     body = lines[1 : len(lines) - table.totals]
     totals = [rule, *lines[len(lines) - table.totals :]] if table.totals else []
-    around = [escape.plain(table.title), ""] if table.title else []
-    note = ["", escape.plain(table.note)] if table.note else []
+    around = [plain(table.title), ""] if table.title else []
+    note = ["", plain(table.note)] if table.note else []
     return "\n".join(line.rstrip() for line in [*around, lines[0], rule, *body, *totals, *note]) + "\n"
 
 
