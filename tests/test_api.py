@@ -62,6 +62,17 @@ def test_pooled_judgements_bring_the_share_of_judged_hits(card: str) -> None:
     assert scores.table["judged@10"].to_pylist() == [0.25] * 8
 
 
+def test_printing_an_evaluation_shows_the_tables_of_a_run(card: str, tmp_path: Path) -> None:
+    done = evaluate(WordEncoder(), card, name="words|<b>")
+    shown = str(done)
+    assert shown == repr(done)
+    assert shown.startswith("words|<b> on toy: nDCG@10 x 100\n\nlanguage")
+    assert "\nquery " in shown
+    page = done._repr_html_()
+    assert page.count("<table>") == 2
+    assert "words|&lt;b&gt; on toy" in page
+
+
 def test_two_tasks_with_the_same_texts_share_their_vectors(tmp_path: Path) -> None:
     cards = [str(write_task(tmp_path / name, name)) for name in ("one", "two")]
     model = WordEncoder()

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from clear_bench import models
 from clear_bench.cli import cli, invoke
-from clear_bench.cli.listing import _KINDS, list_
+from clear_bench.cli.listing import _KINDS, _SHOWN, list_
 from clear_bench.languages import all_codes
 from clear_bench.losses import LOSSES
 from clear_bench.metrics import METRICS, parse
@@ -40,10 +40,12 @@ def table(*arguments: str) -> list[str]:
 @pytest.mark.parametrize("kind", _KINDS)
 def test_table_and_json_have_the_same_rows(kind: str) -> None:
     found, lines = rows(kind), table(kind)
-    assert lines[0].split() == list(found[0])
-    assert len(lines) == len(found) + 1
-    first = next(iter(found[0]))
-    assert [line.split("  ")[0] for line in lines[1:]] == [row[first] for row in found]
+    headings = dict(zip(_SHOWN.get(kind, found[0]), lines[0].split(), strict=True))
+    assert headings == _SHOWN.get(kind, {name: name for name in found[0]})
+    first = next(iter(headings))
+    # Below the headings stands a rule; an empty line ends the rows where a note follows.
+    assert [line.split("  ")[0] for line in lines[2 : len(found) + 2]] == [row[first] for row in found]
+    assert [*lines, ""][len(found) + 2] == ""
 
 
 def test_tasks_show_size_and_terms() -> None:
@@ -102,6 +104,12 @@ def test_a_wrong_name_is_refused_with_exit_code_2(
     out, err = capsys.readouterr()
     assert out == ""
     assert message in err
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_every_list_fits_a_hundred_columns(kind: str) -> None:
+    shown = CliRunner().invoke(list_, [kind]).stdout
+    assert max(map(len, shown.splitlines())) <= 100
 
 
 def test_an_empty_table_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,8 @@ from clear_bench.types import Checkpoint, LanguagePair, Scores
 if TYPE_CHECKING:
     import pandas as pd
 
+    from clear_bench.render.tables import Table
+
 log = logging.getLogger(__name__)
 
 
@@ -50,13 +52,33 @@ class Output:
     command: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Evaluation:
     """The scores of one checkpoint on one or more tasks."""
 
     checkpoint: Checkpoint
     scores: Mapping[str, Scores]
     """Task name -> scores."""
+
+    def __str__(self) -> str:
+        """Return the tables that `clear-bench run` prints."""
+        from clear_bench.render.writers import plain_text
+
+        return "\n".join(map(plain_text, self._tables()))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Return the same tables for a notebook."""
+        from clear_bench.render.writers import html_table
+
+        return "".join(map(html_table, self._tables()))
+
+    def _tables(self) -> Iterator[Table]:
+        from clear_bench.api.summary import summarise
+        from clear_bench.render.tables import run_tables
+
+        return (table for scores in self.scores.values() for table in run_tables(summarise(scores)))
 
     def to_pandas(self) -> pd.DataFrame:
         """Give the long form: one row per task, pair and query, one column a metric."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -84,9 +85,9 @@ def comparisons(
 
 def show(found: Sequence[Comparison], show_all: bool = False) -> None:
     """Print comparisons as tables, the plain sentence first."""
-    from clear_bench.cli.compare_text import sentences, tables
+    from clear_bench.cli.compare_text import LEGEND, sentences, tables
     from clear_bench.render import escape
-    from clear_bench.render.writers import write_terminal
+    from clear_bench.render.writers import WIDTH, write_terminal
 
     for i, one in enumerate(found):
         say("\n" * bool(i) + "\n".join(map(escape.plain, sentences(one))))
@@ -95,6 +96,8 @@ def show(found: Sequence[Comparison], show_all: bool = False) -> None:
             write_terminal(table)
         for line in one.notes:
             note(f"note: {line}")
+    if not all(one.is_identical for one in found):
+        say("\n" + textwrap.fill(LEGEND, WIDTH, break_on_hyphens=False))
 
 
 def _column(known: Sequence[str], asked: str | None) -> str | None:

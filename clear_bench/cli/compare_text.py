@@ -14,6 +14,14 @@ SHOWN = 20
 """Rows of a table of direct pairs, unless all are asked for."""
 LEVEL = 0.05
 
+LEGEND = (
+    "base, cand., gain: means and their difference, x 100; %: the gain in percent of the base; p: two-sided paired "
+    "test over clusters of queries; adj. p: the same for all rows of its table together; d: Cohen's d of the "
+    "differences by query; W/T/L: queries won, tied and lost; MDE: the smallest true difference that a test of this "
+    "size finds in 80 % of all cases."
+)
+"""What the columns mean, below the last table."""
+
 ADJUSTMENTS = {
     "holm": "Holm",
     "max-t": "max-T over shared queries",

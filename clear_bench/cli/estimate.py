@@ -167,7 +167,12 @@ def _show(document: Json) -> None:
 
 
 def _notes(document: Json) -> str:
-    notes = [f"Columns {DTYPES[0]} to {DTYPES[-1]}: the vectors on disk; this run keeps {document['store_dtype']}."]
+    notes = [
+        "Pairs: query language by passage language. Queries, passages, tokens: each text counted once, whatever the "
+        "number of pairs; tokens as the model cuts them. In cache: texts whose vectors are stored already. Texts: the "
+        f"data set on disk. {DTYPES[0]} to {DTYPES[-1]}: the vectors on disk in each --store-dtype; this run keeps "
+        f"{document['store_dtype']}."
+    ]
     unread = [task["task"] for task in document["tasks"] if task["counts_from"] == "card"]
     if unread:
         notes.append(f"Not on this machine, so counts are the card's and tokens assumed: {', '.join(unread)}.")

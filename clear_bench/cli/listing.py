@@ -25,14 +25,13 @@ TEXTS_A_SECOND = 1000
 def list_(kind: str, task: str | None, as_json: bool) -> None:
     """Show what there is: KIND is tasks, languages, pairs, metrics, models or losses.
 
-    TASK, a name or the path of a card, narrows languages and pairs to those of one task. The minutes of a task are for
-    encoding all of it at 1,000 texts a second, as a small model does on one GPU.
+    TASK, a name or the path of a card, narrows languages and pairs to those of one task.
     """
     rows = _rows(kind, task)
     if as_json:
         say_json({"schema": "clear-bench/list/1", "kind": kind, "rows": rows})
     else:
-        _print(rows)
+        _print(kind, rows)
 
 
 def _rows(kind: str, task: str | None) -> list[Row]:
@@ -136,6 +135,25 @@ _KINDS: dict[str, Callable[..., list[Row]]] = {
 }
 _OF_A_TASK = ("languages", "pairs")
 
+_SHOWN: dict[str, dict[str, str]] = {
+    "tasks": {
+        "name": "name",
+        "languages": "lang.",
+        "pairs": "pairs",
+        "queries": "queries",
+        "passages": "passages",
+        "disk_gb": "GB",
+        "encode_minutes": "min.",
+        "metric": "metric",
+        "licence": "licence",
+    }
+}
+"""What a terminal shows of a kind whose rows are wider than 100 columns, and under which heading."""
+_NOTES = {
+    "tasks": "GB: on disk. Min.: minutes to encode all of it at 1,000 texts a second, as a small model does on one "
+    "GPU. --json has titles and groups, too."
+}
+
 
 def _total(counts: list[int | None]) -> int | None:
     """Add up what a card promises; None where it does not say."""
@@ -148,23 +166,21 @@ def _minutes(queries: int | None, passages: int | None) -> int | None:
     return None if passages is None else -(-((queries or 0) + passages) // (60 * TEXTS_A_SECOND))
 
 
-def _print(rows: list[Row]) -> None:
+def _print(kind: str, rows: list[Row]) -> None:
+    from clear_bench.render.tables import Table
+    from clear_bench.render.writers import write_terminal
+
     if not rows:
         say("none")
         return
-    table = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    numeric = [all(type(row[key]) in (int, float, type(None)) for row in rows) for key in rows[0]]
-    for line in table:
-        cells = (
-            cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(line, widths, numeric, strict=True)
-        )
-        say("  ".join(cells).rstrip())
+    shown = _SHOWN.get(kind, {name: name for name in rows[0]})
+    values = [[row[name] for name in shown] for row in rows]
+    words = (i for i in range(len(shown)) if any(type(row[i]) not in (int, float, type(None)) for row in values))
+    cells = tuple(tuple(map(_cell, row)) for row in values)
+    write_terminal(Table("", tuple(shown.values()), cells, _NOTES.get(kind, ""), frozenset(words)))
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return f"{value:,}"
-    return " ".join(value) if isinstance(value, list) else str(value or "-")
+    return f"{value:,}" if isinstance(value, int | float) else str(value or "-")

@@ -31,6 +31,7 @@ class Asked:
     card: str | None
     resamples: int | None = None
     """Replicates of the tests that adjust for several languages; None: what a matrix of this size bears."""
+    seed: int = 0
 
 
 MANY = 1000
@@ -62,6 +63,7 @@ FORMATS = ("md", "html", "latex", "csv", "json", *PICTURES, "eval-results", "mod
     type=click.IntRange(min=0),
     help=f"As in compare; default: 10,000, and 0 (t tests only) for more than {MANY:,} pairs.",
 )
+@option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resampling.")
 @click.option("--card", help="Card of a task of yours: the HTML page takes the texts of queries from it.")
 @cache_option
 def report(
@@ -74,6 +76,7 @@ def report(
     seen: str | None,
     queries: int,
     resamples: int | None,
+    seed: int,
     card: str | None,
 ) -> None:
     """Write what RESULT (OUT/<model> or OUT/<model>/<task>) says, for people or programs.
@@ -84,7 +87,7 @@ def report(
         msg = f"--format {form} writes several files; name their folder with --out"
         raise UsageError(msg)
     names = [name.strip() for name in tasks.split(",") if name.strip()]
-    asked = Asked(margin, seen, queries if form == "html" else 0, card, resamples)
+    asked = Asked(margin, seen, queries if form == "html" else 0, card, resamples, seed)
     entries = read_entries(results, baseline, names, asked)
     if out is not None and form in PICTURES:
         write_pictures(entries, form, out)
@@ -148,7 +151,7 @@ def _entry(seeds: Seeds, base: Seeds, names: Mapping[str, str], asked: Asked) ->
         base,
         seeds,
         trained=_languages(asked.seen),
-        resampling=Resampling(replicates),
+        resampling=Resampling(replicates, asked.seed),
         names=[below.model, summary.model],
     )
     return Entry(summary, gains, changes, asked.margin, below)

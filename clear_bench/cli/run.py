@@ -99,16 +99,13 @@ def _split(text: str) -> list[str]:
 
 def _show_tables(done: Evaluation) -> None:
     from clear_bench.api.summary import summarise
-    from clear_bench.render.tables import is_small, matrix_table, result_table
+    from clear_bench.render.tables import run_tables
     from clear_bench.render.writers import write_terminal
 
     for scores in done.scores.values():
-        summary = summarise(scores)
-        write_terminal(result_table(summary))
-        if is_small(summary):
+        for table in run_tables(summarise(scores)):
+            write_terminal(table)
             say()
-            write_terminal(matrix_table(summary))
-        say()
 
 
 def _show_gains(folders: Sequence[str], tasks: Sequence[str]) -> None:

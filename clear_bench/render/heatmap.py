@@ -14,6 +14,8 @@ from clear_bench.types import LanguagePair
 GUTTER, FOOT = 52, 46
 WIDEST = 16
 """Columns of a map that may shrink to the width of a phone; wider ones scroll."""
+NARROWEST = 370
+"""Width that the legend needs, where a phone sets it in larger type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,11 @@ def heatmap(
     A pair without a value is grey and says so.
     """
     grid = Grid.of(len(passages))
-    width = GUTTER + grid.width * len(passages) + 6
+    width = max(GUTTER + grid.width * len(passages) + 6, NARROWEST)
     height = grid.head + grid.height * len(queries) + FOOT
     shape = "" if len(passages) <= WIDEST else " wide" if grid.numbers else " wide dense"
     parts = [
-        f'<svg class="heat{shape}" viewBox="0 0 {max(width, 330)} {height}" role="img" aria-label="{html(title)}" '
+        f'<svg class="heat{shape}" viewBox="0 0 {width} {height}" role="img" aria-label="{html(title)}" '
         f'xmlns="http://www.w3.org/2000/svg">',
         *_heads(queries, passages, grid),
         *_tiles(queries, passages, values, ramp, grid, strong),
@@ -119,7 +121,7 @@ def _legend(ramp: Ramp, y: int) -> Iterator[str]:
     for i, shade in enumerate(ramp.steps):
         yield f'<g class="{shade}"><rect x="{GUTTER + 16 * i}" y="{y}" width="16" height="9"/></g>'
     end = GUTTER + 16 * len(ramp.steps)
-    yield f'<text class="axis" x="{GUTTER}" y="{y + 22}">{minus(show(ramp.low))}</text>'
-    yield f'<text class="axis end" x="{end}" y="{y + 22}">{minus(show(ramp.high))}</text>'
+    yield f'<text class="axis" x="{GUTTER}" y="{y + 23}">{minus(show(ramp.low))}</text>'
+    yield f'<text class="axis end" x="{end}" y="{y + 23}">{minus(show(ramp.high))}</text>'
     yield f'<g class="none"><rect x="{end + 18}" y="{y}" width="16" height="9"/></g>'
     yield f'<text class="axis" x="{end + 39}" y="{y + 9}">{MISSING} not measured</text>'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from clear_bench.render.numbers import MISSING, bounds, count, points, score
@@ -37,6 +37,13 @@ class Table:
     """Columns of words; the others are numbers and stand on the right."""
     totals: int = 0
     """The last rows, which sum up the others."""
+
+
+def run_tables(summary: Summary) -> Iterator[Table]:
+    """Lay out what a run prints: the result by language, and every cell where a terminal can show them."""
+    yield result_table(summary)
+    if is_small(summary):
+        yield matrix_table(summary)
 
 
 def result_table(summary: Summary) -> Table:

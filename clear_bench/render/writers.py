@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable
 from typing import TextIO
@@ -12,6 +13,9 @@ from urllib.parse import quote
 from clear_bench.render import escape
 from clear_bench.render.numbers import MISSING
 from clear_bench.render.tables import Link, Table
+
+WIDTH = 100
+"""Columns that a terminal is taken to have."""
 
 
 def write_terminal(table: Table, stream: TextIO | None = None) -> None:
@@ -39,7 +43,7 @@ def plain_text(table: Table, encoding: str | None = None) -> str:
     body = lines[1 : len(lines) - table.totals]
     totals = [rule, *lines[len(lines) - table.totals :]] if table.totals else []
     around = [plain(table.title), ""] if table.title else []
-    note = ["", plain(table.note)] if table.note else []
+    note = ["", *textwrap.wrap(plain(table.note), WIDTH, break_on_hyphens=False)] if table.note else []
     return "\n".join(line.rstrip() for line in [*around, lines[0], rule, *body, *totals, *note]) + "\n"
 
 
@@ -53,6 +57,24 @@ def markdown(table: Table, level: int = 3) -> str:
     title = [f"{'#' * level} {escape.markdown(table.title)}", ""] if level and table.title else []
     note = ["", escape.markdown(table.note)] if table.note else []
     return "\n".join([*title, *lines, *note]) + "\n"
+
+
+def html_table(table: Table) -> str:
+    """Write a table as HTML, for a notebook; its colours and fonts are the notebook's own."""
+    body = len(table.rows) - table.totals
+    rows = [_html_row(row, "th" if i >= body else "td", table.left) for i, row in enumerate(table.rows)]
+    caption = f"<caption>{escape.html(table.title)}</caption>" if table.title else ""
+    note = f"<p>{escape.html(table.note)}</p>" if table.note else ""
+    head = _html_row(table.columns, "th", table.left)
+    return f"<table>{caption}<thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>{note}"
+
+
+def _html_row(texts: Iterable[str], tag: str, left: frozenset[int]) -> str:
+    cells = (
+        f'<{tag} style="text-align: {"left" if i in left else "right"}">{escape.html(text)}</{tag}>'
+        for i, text in enumerate(texts)
+    )
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def latex(table: Table) -> str:
