@@ -26,7 +26,8 @@ from sections import report, table
 
 from clear_bench import languages, readers
 from clear_bench.models import load_encoder, open_checkpoint, passage_prompt
-from clear_bench.models.encoder import DTYPES, SentenceEncoder
+from clear_bench.models.encoder import SentenceEncoder
+from clear_bench.models.loading import DTYPES
 from clear_bench.models.rate import matmul_rate, operations
 from clear_bench.tasks import find_task
 from clear_bench.types import Texts

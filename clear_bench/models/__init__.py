@@ -35,7 +35,7 @@ def load_encoder(
 ) -> SentenceEncoder:
     """Load the weights of a checkpoint; the first import of torch happens here."""
     try:
-        from clear_bench.models.encoder import load
+        from clear_bench.models.loading import load
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "sentence_transformers", "cpu") from None
     return load(

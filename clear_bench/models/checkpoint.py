@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,21 +13,24 @@ from typing import Any, Literal, cast, get_args
 
 from clear_bench.errors import CheckpointError, UsageError
 from clear_bench.models import prompts
-from clear_bench.models.scan import is_pickle, read_modules, read_optional, scan
+from clear_bench.models.layout import PARTS, read_json, read_modules, read_optional, strings_in
+from clear_bench.models.scan import is_pickle, scan
 from clear_bench.types import Checkpoint, Similarity
 
 log = logging.getLogger(__name__)
 
 Precision = Literal["fp32", "bf16", "fp16"]
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
-PARTS = frozenset({".json", ".safetensors", ".txt", ".model", ".jinja", ".tiktoken", ".codes"})
-"""Endings of files that can change a vector: configuration, weights, tokenizer."""
 NO_PART = re.compile(
     r"manifest\.json|trainer_state\.json|data_config\.json|\w+_results\.json|(requirements|log)\w*\.txt"
 )
 """Files that end like those and change none."""
-OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
+OFFSET_POSITIONS = frozenset(
+    {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer", "xmod", "roberta-prelayernorm"}
+)
 """Model types whose first two positions stand for padding."""
+TABLED_POSITIONS = OFFSET_POSITIONS | {"bert", "distilbert", "electra", "albert", "mobilebert", "big_bird", "ernie"}
+"""Model types that look each position up in a table: a text that is longer ends in an error."""
 MANIFEST = "manifest.json"
 """What `clear-bench train` leaves beside the weights."""
 
@@ -60,7 +64,7 @@ def open_checkpoint(
     card = read_card(folder)
     if not read_modules(folder):
         log.warning("%s has no modules.json: it runs with mean pooling, as sentence-transformers would", spec)
-    names = [str(read_optional(folder / "config.json").get("_name_or_path", "")), *_texts(card.get("base_model"))]
+    names = [str(read_optional(folder / "config.json").get("_name_or_path", "")), *strings_in(card.get("base_model"))]
     settled = prompts.settle(
         hub_id or spec, names, saved, query_prompt, passage_prompt, is_hub_id=hub_id is not None
     )  # fmt: skip
@@ -102,24 +106,49 @@ def sequence_length(folder: Path, wanted: int | None = None) -> int | None:
     Raises `UsageError` where `wanted` is more than the model has positions for.
     """
     modules = read_modules(folder)
-    root = folder / str(modules[0]["path"]) if modules else folder
+    root = folder / modules[0].path if modules else folder
     config = read_optional(root / "config.json")
-    positions = config.get("max_position_embeddings")
-    positions = positions if isinstance(positions, int) and positions > 0 else None
+    usable = _usable_positions(config, root)
     if wanted is not None:
-        usable = positions - 2 if positions and config.get("model_type") in OFFSET_POSITIONS else positions
         if usable and wanted > usable:
             msg = f"max_seq_length {wanted} is more than the {usable} positions that {folder.name} has"
             raise UsageError(msg)
         return wanted
-    for path in sorted(root.glob("sentence_*_config.json")):
-        own = read_optional(path).get("max_seq_length")
-        if own:
-            return int(own)
+    own = next((length for path in sorted(root.glob("sentence_*_config.json")) if (length := _own_length(path))), None)
+    if own is not None:
+        return min(own, usable) if usable and _has_table(config) else own
     limit = read_optional(root / "tokenizer_config.json").get("model_max_length")
     # Tokenizers without a limit of their own save 1e30.
-    limits = [int(value) for value in (limit, positions) if isinstance(value, int | float) and 0 < value < 1e9]
+    limits = [int(value) for value in (limit, usable) if isinstance(value, int | float) and 1 <= value < 1e9]
     return min(limits, default=None)
+
+
+def _usable_positions(config: Mapping[str, Any], root: Path) -> int | None:  # Any: JSON
+    """Give the positions that tokens can have, as far as the configuration says."""
+    positions = config.get("max_position_embeddings")
+    if not isinstance(positions, int) or positions <= 0:
+        return None
+    usable = positions - 2 if config.get("model_type") in [*OFFSET_POSITIONS] else positions
+    if usable < 1:
+        msg = f"{root / 'config.json'}: max_position_embeddings {positions} leaves no position for a token"
+        raise CheckpointError(msg)
+    return usable
+
+
+def _has_table(config: Mapping[str, Any]) -> bool:  # Any: JSON
+    own_code = "auto_map" in config or config.get("position_embedding_type", "absolute") != "absolute"
+    return config.get("model_type") in [*TABLED_POSITIONS] and not own_code
+
+
+def _own_length(path: Path) -> int | None:
+    """Read the length that sentence-transformers has saved; None where it says nothing."""
+    length = read_optional(path).get("max_seq_length")
+    if length is None:
+        return None
+    if isinstance(length, bool) or not isinstance(length, int | float) or not 1 <= length < math.inf:
+        msg = f"{path}: max_seq_length is {length!r:.100}; expected a number of tokens, 1 or more"
+        raise CheckpointError(msg)
+    return int(length)
 
 
 def read_card(folder: Path) -> dict[str, Any]:  # Any: YAML that others wrote
@@ -134,7 +163,8 @@ def read_card(folder: Path) -> dict[str, Any]:  # Any: YAML that others wrote
     match = re.match(r"---\s*\n(.*?)\n---\s*(\n|$)", path.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
     try:
         card = yaml.safe_load(match[1]) if match else {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # PyYAML lets through what Python says of impossible dates, empty numbers and the like.
         log.info("%s: the head of the model card is no YAML (%s)", path, error)
         return {}
     return card if isinstance(card, dict) else {}
@@ -199,18 +229,13 @@ def _similarity(saved: Mapping[str, Any], folder: Path) -> Similarity:  # Any: J
 
 def _licence(card: Mapping[str, Any]) -> str | None:  # Any: YAML
     licence = card.get("license_name") or card.get("license")
-    return ", ".join(_texts(licence)) or None
+    return ", ".join(strings_in(licence)) or None
 
 
 def _trained_on(folder: Path, card: Mapping[str, Any]) -> tuple[str, ...]:  # Any: YAML
     """List training sets by name: those of our own training manifest, else of the model card."""
-    manifest = read_optional(folder / MANIFEST)
-    ours = manifest.get("trained_on") if str(manifest.get("schema", "")).startswith("clear-bench/train/") else None
-    return tuple(_texts(ours if ours is not None else card.get("datasets")))
-
-
-def _texts(value: object) -> list[str]:
-    """Read a field that others write as one string or as a list."""
-    if isinstance(value, str):
-        return [value]
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+    path = folder / MANIFEST
+    manifest: Any = read_json(path) if path.is_file() else None  # Any: JSON
+    is_ours = isinstance(manifest, dict) and str(manifest.get("schema", "")).startswith("clear-bench/train/")
+    ours = manifest.get("trained_on") if is_ours else None
+    return tuple(strings_in(ours if ours is not None else card.get("datasets")))

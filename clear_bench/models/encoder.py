@@ -1,48 +1,40 @@
-"""Loads a checkpoint with sentence-transformers and encodes texts in length-sorted batches of about equal work."""
+"""Encodes texts with sentence-transformers, in length-sorted batches of about equal work."""
 
 from __future__ import annotations
 
-import logging
 import math
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 
-from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
+from clear_bench.errors import CheckpointError, EnvironmentFault
+from clear_bench.models.faults import library_faults
 from clear_bench.models.rate import matmul_rate, operations
 from clear_bench.models.rows import Advance, EncodedRows, strings
 from clear_bench.models.shape import default_batch_tokens
-from clear_bench.types import Checkpoint, Side, Texts
+from clear_bench.types import Side, Texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-log = logging.getLogger(__name__)
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-MISSING = re.compile(r"^(\S+) *\| (?:\x1b\[\d+m)?MISSING", re.MULTILINE)
-"""A line of transformers' report on a load, which a test holds to its wording."""
 AHEAD = 4096
 """Texts that are tokenised at once, while the device encodes those before them."""
 MEASURED_AFTER = 5.0
 """Seconds of encoding before the device's peak is measured, which takes a part of a second."""
-LOADING_ERRORS = (
-    OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, UnpicklingError, SafetensorError,
-    StrictDataclassError,
-)  # fmt: skip
-"""What transformers and sentence-transformers raise for files that do not fit each other."""
+PROBES = (
+    "a",
+    "a text with many more words than the one beside it has, so that there is much to pad in the batch of both",
+)
+SAME = 0.99
+"""Cosine that the vector of a text keeps whatever it is batched with, in half precision too."""
 
 
 class SentenceEncoder:
@@ -51,6 +43,7 @@ class SentenceEncoder:
     def __init__(self, model: SentenceTransformer, batch_tokens: int | None = None) -> None:
         self.model = model.eval()
         self.is_plain = is_plain(model)
+        self.pads_right = not any(map(_is_foreign, model.modules()))
         self.device = model.device
         self.batch_tokens = batch_tokens or default_batch_tokens(self.device.type)
         self._spent = 0.0
@@ -103,21 +96,24 @@ class SentenceEncoder:
 
     def _tokenise(self, texts: list[str]) -> tuple[list[list[int]], int]:
         """Give token ids, specials included, and how many texts were cut."""
-        tokenizer: PreTrainedTokenizerFast = self.model.tokenizer
-        backend, limit = tokenizer.backend_tokenizer, self.model.max_seq_length
-        backend.no_padding()
-        if limit is None or limit > 1_000_000:
-            backend.no_truncation()
-        else:
-            backend.enable_truncation(int(limit), direction=tokenizer.truncation_side)
-        encodings = backend.encode_batch_fast(texts)
+        with library_faults("the tokenizer cannot be used"):
+            tokenizer: PreTrainedTokenizerFast = self.model.tokenizer
+            backend, limit = tokenizer.backend_tokenizer, self.model.max_seq_length
+            backend.no_padding()
+            if limit is None or limit > 1_000_000:
+                backend.no_truncation()
+            else:
+                backend.enable_truncation(int(limit), direction=tokenizer.truncation_side)
+            encodings = backend.encode_batch_fast(texts)
         return [encoding.ids for encoding in encodings], sum(bool(encoding.overflowing) for encoding in encodings)
 
     def _forward(self, ids: list[list[int]]) -> torch.Tensor:
         """Run one batch; where the device's memory does not suffice, in halves."""
         try:
-            features = {name: self._to_device(array) for name, array in self._pad(ids).items()}
-            vectors: torch.Tensor = self.model({**features, "modality": "text"})["sentence_embedding"]
+            with library_faults("the model cannot encode", passing=(IndexError, torch.OutOfMemoryError)):
+                features = {name: self._to_device(array) for name, array in self._pad(ids).items()}
+                vectors: torch.Tensor = self.model({**features, "modality": "text"})["sentence_embedding"]
+                vectors = vectors[:, : self.model.truncate_dim]
         except torch.OutOfMemoryError as error:
             if len(ids) == 1:
                 msg = f"one text of {len(ids[0]):,} tokens does not fit into the memory of {self.device}; use the CPU"
@@ -128,12 +124,14 @@ class SentenceEncoder:
         except IndexError as error:
             msg = "a token or position is beyond the embedding tables: tokenizer and weights do not belong together"
             raise CheckpointError(msg) from error
-        return vectors[:, : self.model.truncate_dim]
+        return vectors
 
     def _pad(self, ids: list[list[int]]) -> dict[str, NDArray[np.int64]]:
+        """Fill a batch up to its longest text, on the right wherever the model reads its attention mask."""
         tokenizer: PreTrainedTokenizerFast = self.model.tokenizer
-        width = max(map(len, ids))
-        left = tokenizer.padding_side == "left"
+        width = max(1, *map(len, ids))
+        # Many models count positions from the first column, so that padding there would move a text's positions.
+        left = tokenizer.padding_side == "left" and not self.pads_right
         features = {
             "input_ids": np.full((len(ids), width), tokenizer.pad_token_id or 0, dtype=np.int64),
             "attention_mask": np.zeros((len(ids), width), dtype=np.int64),
@@ -154,10 +152,52 @@ class SentenceEncoder:
 
     def _by_library(self, texts: list[str], side: Side, prompt: str, advance: Advance) -> EncodedRows:
         """Let sentence-transformers do it: routers, static embeddings, models with rules of their own."""
-        encode = self.model.encode_query if side == "query" else self.model.encode_document
-        vectors = encode(texts, prompt=prompt, show_progress_bar=False, convert_to_tensor=True)
+        with self._library_pads_right(), library_faults("the model cannot encode", (torch.OutOfMemoryError,)):
+            encode = self.model.encode_query if side == "query" else self.model.encode_document
+            vectors = encode(texts, prompt=prompt, show_progress_bar=False, convert_to_tensor=True)
         advance(len(texts))
         return EncodedRows(vectors.float().cpu().numpy())
+
+    @contextmanager
+    def _library_pads_right(self) -> Iterator[None]:
+        """Let sentence-transformers pad as we do, and leave the tokenizers as they were."""
+        transformers = [module for module in self.model.modules() if isinstance(module, Transformer)]
+        tokenizers = {id(one.tokenizer): one.tokenizer for one in transformers if one.tokenizer is not None}
+        sides = {key: one.padding_side for key, one in tokenizers.items()}
+        try:
+            for one in tokenizers.values() if self.pads_right else ():
+                one.padding_side = "right"
+            yield
+        finally:
+            for key, one in tokenizers.items():
+                one.padding_side = sides[key]
+
+    def refuse_batch_dependence(self) -> None:
+        """Refuse a model that gives a text another vector when a longer one stands beside it in the batch."""
+        if self.is_plain and self.batch_tokens == 1:
+            return  # each text is a batch of its own
+        for side in get_args(Side):
+            alone, together = self._probe(PROBES[:1], side), self._probe(PROBES, side)
+            cosine = float(torch.cosine_similarity(alone[0].double(), together[0].double(), dim=0))
+            if cosine < SAME:
+                padding = getattr(self.model.tokenizer, "padding_side", "unknown")
+                msg = (
+                    f"the vector of a text depends on the texts that it is batched with (cosine {cosine:.3f} with the "
+                    f"vector of the text alone; padding is on the {padding}): the model does not take its positions "
+                    "from the attention mask; --batch-tokens 1 encodes each text alone"
+                )
+                raise CheckpointError(msg)
+
+    def _probe(self, texts: Sequence[str], side: Side) -> torch.Tensor:
+        if not self.is_plain:
+            return torch.from_numpy(self._by_library(list(texts), side, "", lambda _: None).vectors)
+        with torch.inference_mode():
+            return self._forward(self._tokenise(list(texts))[0]).float().cpu()
+
+
+def _is_foreign(module: torch.nn.Module) -> bool:
+    """Whether a module came with a checkpoint: its code may expect the padding where the tokenizer puts it."""
+    return not type(module).__module__.startswith(("sentence_transformers.", "transformers.", "torch.", "peft."))
 
 
 def is_plain(model: SentenceTransformer) -> bool:
@@ -182,103 +222,3 @@ def batches(lengths: NDArray[Any], budget: int) -> Iterator[range]:  # Any: inte
         stop = start + max(1, budget // max(1, int(lengths[start])))
         yield range(start, min(stop, len(lengths)))
         start = stop
-
-
-def load(
-    checkpoint: Checkpoint,
-    *,
-    device: str | None = None,
-    batch_tokens: int | None = None,
-    allow_pickle: bool = False,
-    trust_remote_code: bool = False,
-) -> SentenceEncoder:
-    """Load a checkpoint that `open_checkpoint` has checked; raises `CheckpointError` when it does not load."""
-    if checkpoint.path is None:
-        msg = f"{checkpoint.name!r} has no weights to load: it stands for an object or for precomputed vectors"
-        raise UsageError(msg)
-    dtype = DTYPES[checkpoint.precision]
-    safe = not allow_pickle or any(checkpoint.path.glob("*.safetensors"))
-    try:
-        with _no_loading_bar(), _loading_report() as report:
-            model = SentenceTransformer(
-                str(checkpoint.path),
-                device=check_device(device),
-                local_files_only=True,
-                trust_remote_code=trust_remote_code,
-                model_kwargs={"dtype": dtype, "use_safetensors": safe},
-            )
-    except (ImportError, torch.OutOfMemoryError) as error:
-        msg = f"{checkpoint.name} cannot be loaded here: {error}"
-        raise EnvironmentFault(msg) from error
-    except LOADING_ERRORS as error:
-        msg = f"{checkpoint.name} cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise CheckpointError(msg) from error
-    _refuse_missing(report, checkpoint)
-    model.to(dtype)
-    if checkpoint.max_seq_length is not None and isinstance(model[0], Transformer):
-        model.max_seq_length = checkpoint.max_seq_length
-    return SentenceEncoder(model, batch_tokens)
-
-
-def check_device(device: str | None) -> str | None:
-    """Refuse a device that is not there before the weights are read."""
-    try:
-        wanted = torch.device(device or "cpu")
-    except RuntimeError as error:
-        msg = f"--device {device}: no such kind of device; give cpu, cuda, cuda:1 or mps"
-        raise UsageError(msg) from error
-    missing = (wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count()) or (
-        wanted.type == "mps" and not torch.backends.mps.is_available()
-    )
-    if missing:
-        msg = (
-            f"--device {device}: there is no such device here, or this build of torch {torch.__version__} cannot use it"
-        )
-        raise EnvironmentFault(msg)
-    return device
-
-
-@contextmanager
-def _no_loading_bar() -> Iterator[None]:
-    """Keep transformers' bar for loading weights off stderr: ours tells the progress."""
-    from transformers.utils import logging as transformers_logging
-
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
-
-
-@contextmanager
-def _loading_report() -> Iterator[list[str]]:
-    """Collect what transformers reports about the weights instead of printing it: it fills gaps with random numbers."""
-    logger, report = logging.getLogger("transformers.modeling_utils"), list[str]()
-
-    def collect(record: logging.LogRecord) -> bool:
-        report.append(record.getMessage())
-        return "LOAD REPORT" not in report[-1]
-
-    level = logger.level
-    if not logger.isEnabledFor(logging.WARNING):
-        logger.setLevel(logging.WARNING)  # a quiet user needs to be told all the same
-    logger.addFilter(collect)
-    try:
-        yield report
-    finally:
-        logger.removeFilter(collect)
-        logger.setLevel(level)
-
-
-def _refuse_missing(report: list[str], checkpoint: Checkpoint) -> None:
-    """Refuse weights with gaps; the pooler of a plain transformer is no part of its token vectors."""
-    missing = [name for text in report for name in MISSING.findall(text) if "pooler" not in name]
-    if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        msg = (
-            f"{checkpoint.name} lacks weights that its configuration asks for, and they would be random: "
-            f"{', '.join(missing[:3])}{more}; copy the whole checkpoint, or mend config.json"
-        )
-        raise CheckpointError(msg)

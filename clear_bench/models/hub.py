@@ -8,7 +8,19 @@ from pathlib import Path
 
 from clear_bench.errors import CheckpointError, EnvironmentFault, MissingExtraError
 
-WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.codes", "README.md")
+WANTED = (
+    "*.json",
+    "*.safetensors",
+    "*.txt",
+    "*.model",
+    "*.jinja",
+    "*.tiktoken",
+    "*.codes",
+    "README.md",
+    "artifact.metadata",
+)
+TOLD_BY = ("artifact.metadata",)
+"""Files that nothing loads, but that say what kind of model a folder holds."""
 NOT_WANTED = ("onnx/*", "openvino/*", "*/onnx/*", "coreml/*", "tf_model*", "flax_model*")
 
 
@@ -23,7 +35,7 @@ def fetch(repository: str, revision: str | None, *, offline: bool, allow_pickle:
     except ImportError:
         raise MissingExtraError("huggingface_hub", "cpu") from None
 
-    patterns = [*WANTED, *(["*.bin", "*.pt"] if allow_pickle else []), *(["*.py"] if code else [])]
+    patterns = [*WANTED, *TOLD_BY, *(["*.bin", "*.pt"] if allow_pickle else []), *(["*.py"] if code else [])]
     at = f"{repository!r}" + (f" at revision {revision!r}" if revision else "")
     try:
         path = snapshot_download(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clear_bench.errors import CheckpointError, MissingExtraError
-from clear_bench.models.scan import read_modules, read_optional
+from clear_bench.models.layout import read_modules, read_optional
 from clear_bench.types import Checkpoint
 
 Tokenise = Callable[[Sequence[str]], list[int]]
@@ -65,7 +65,7 @@ def _folder(checkpoint: Checkpoint) -> Path:
 
 def _widths(folder: Path) -> tuple[Mapping[str, Any], int]:  # Any: JSON
     """Give the transformer's configuration, and the width of the vectors before any is cut."""
-    modules = [folder / str(module["path"]) for module in read_modules(folder)]
+    modules = [folder / module.path for module in read_modules(folder)]
     config = read_optional((modules[0] if modules else folder) / "config.json")
     # The last module that names a width decides: a pooling layer, or a dense layer after it.
     inner_configs = (read_optional(path / "config.json") for path in reversed(modules[1:]))

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from clear_bench import languages
 from clear_bench.errors import CheckpointError, UsageError
 from clear_bench.models.checkpoint import digest_of, truncated
+from clear_bench.models.layout import read_optional
 from clear_bench.models.rows import Advance, EncodedRows
-from clear_bench.models.scan import read_optional
 from clear_bench.registry import refuse_unknown_keys
 from clear_bench.types import Checkpoint, Side, Similarity, Texts
 

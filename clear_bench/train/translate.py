@@ -18,8 +18,9 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from clear_bench.disk import disk_faults, sha256_file
 from clear_bench.errors import CheckpointError, DataError, UsageError
 from clear_bench.languages import canonical
-from clear_bench.models.checkpoint import HUB_ID, NO_PART, PARTS, digest_of, read_card
-from clear_bench.models.scan import read_optional, scan
+from clear_bench.models.checkpoint import HUB_ID, NO_PART, digest_of, read_card
+from clear_bench.models.layout import PARTS, read_optional
+from clear_bench.models.scan import scan
 from clear_bench.readers.rows import checked_text, json_lines
 from clear_bench.registry import unknown
 from clear_bench.train.parts import TranslatePart

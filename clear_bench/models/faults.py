@@ -1,0 +1,36 @@
+"""Words what libraries raise over files or texts that they cannot use."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from clear_bench.errors import CheckpointError, EnvironmentFault, UserError
+
+NOT_THERE = frozenset({None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG})
+"""What an `OSError` says about a file of the checkpoint; other numbers are about the machine."""
+
+
+@contextmanager
+def library_faults(what: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Word whatever the libraries raise over files that they cannot use as one `UserError`; `passing` goes through.
+
+    They raise nearly every class there is: `tokenizers` a bare `Exception`, or a panic that is none.
+    """
+    passed: tuple[type[Exception], ...] = (UserError, *passing)
+    try:
+        yield
+    except passed:
+        raise
+    except (ImportError, MemoryError, torch.OutOfMemoryError) as error:
+        msg = f"{what} here: {error}"
+        raise EnvironmentFault(msg) from error
+    except BaseException as error:
+        is_fault = isinstance(error, Exception) or type(error).__name__ == "PanicException"
+        if not is_fault or getattr(error, "errno", None) not in NOT_THERE:
+            raise
+        msg = f"{what}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise CheckpointError(msg) from error
