@@ -161,18 +161,28 @@ def _fence(text: str) -> str:
 
 def _lines(entry: Entry) -> Iterator[dict[str, str | int | float | None]]:
     summary = entry.summary
+    for pair, metric, value in _cells(summary):
+        line: dict[str, str | int | float | None] = {
+            "model": summary.model,
+            "fingerprint": summary.fingerprint,
+            "task": summary.task,
+            **_pair(pair),
+            "metric": metric,
+            **value,
+        }
+        gain = entry.gains.cells.get(pair) if entry.gains and metric == summary.metric else None
+        yield line | (_gain(gain, "gain_") if gain else {})
+
+
+def _cells(summary: Summary) -> Iterator[tuple[LanguagePair, str, dict[str, str | int | float | None]]]:
+    """Yield the value of every metric in every pair; one that a pair lacks is null with its reason."""
     for metric, cells in summary.metrics.items():
-        for pair, value in cells.items():
-            line: dict[str, str | int | float | None] = {
-                "model": summary.model,
-                "fingerprint": summary.fingerprint,
-                "task": summary.task,
-                **_pair(pair),
-                "metric": metric,
-                **_value(value),
+        reasons = summary.missing(metric)
+        for pair in summary.pairs:
+            nothing = dict.fromkeys(("value", "lower", "upper", "n_queries", "n_clusters")) | {
+                "reason": reasons.get(pair)
             }
-            gain = entry.gains.cells.get(pair) if entry.gains and metric == summary.metric else None
-            yield line | (_gain(gain, "gain_") if gain else {})
+            yield pair, metric, _value(cells[pair]) if pair in cells else nothing
 
 
 def _csv_cell(value: str | int | float | None) -> str | int | float:
@@ -191,11 +201,7 @@ def _document(entry: Entry) -> dict[str, Any]:  # Any: JSON
         "languages": {
             code: {group: _value(value) for group, value in row.items()} for code, row in summary.languages.items()
         },
-        "cells": [
-            {**_pair(pair), "metric": metric, **_value(value)}
-            for metric, cells in summary.metrics.items()
-            for pair, value in cells.items()
-        ],
+        "cells": [{**_pair(pair), "metric": metric, **value} for pair, metric, value in _cells(summary)],
         "baseline": None
         if gains is None
         else {

@@ -40,9 +40,9 @@ def score(
 ) -> NDArray[np.float64]:
     """Compute metrics for the judged queries of one pair, [metrics, q].
 
-    A query without hits scores 0. NaN stands for a query that a metric does not count: one without a gold answer, any
-    one outside a pool for a pool metric, and all for metrics that compare translations: `score_translations` has those.
-    Metrics that judge by answers or pools need the `collection`. Raises `UsageError` where it lacks the answers.
+    A query without hits scores 0. NaN stands for a query that a metric does not count: one without a gold answer, or
+    without a judged passage; any one outside a pool for a pool metric; and all for metrics that compare translations:
+    `score_translations` has those. Metrics that judge by answers or pools need the `collection`.
     """
     wanted = [parse(metric) if isinstance(metric, str) else metric for metric in metrics]
     _check(run, judgements, wanted, collection)
@@ -50,13 +50,15 @@ def score(
     depth = max((metric.depth_in(run.positions.shape[1], languages) for metric in wanted), default=1)
     positions = run.positions[:, :depth]
     grades = grade_hits(positions, judgements)
-    inputs: dict[Inputs, tuple[object, ...]] = {"grades": (grades, ideal_grades(judgements))}
+    inputs: dict[Inputs, tuple[object, ...]] = {}
     needed = {metric.inputs for metric in wanted}
-    if "judged" in needed:
+    if len(judgements.positions):
+        inputs["grades"] = (grades, ideal_grades(judgements))
+    if len(judgements.positions) and "judged" in needed:
         inputs["judged"] = (judged_hits(positions, judgements),)
-    if collection and "pool" in needed and run.pair.passage in collection.pools:
+    if collection and "pool" in needed and len(judgements.positions) and run.pair.passage in collection.pools:
         inputs["pool"] = (_pool_hits(positions, grades, judgements, collection),)
-    if collection and "answers" in needed:
+    if collection and "answers" in needed and run.pair.query in collection.answers:
         inputs["answers"] = (_answer_hits(positions, judgements, wanted, collection),)
     values = np.full((len(wanted), len(positions)), np.nan)
     for row, metric in zip(values, wanted, strict=True):
@@ -138,6 +140,16 @@ def means(scores: Scores, metric: str) -> dict[LanguagePair, Mean]:
     return {LanguagePair(names[0][code // width], names[1][code % width]): cells[code] for code in present}
 
 
+def means_by_pair(scores: Scores, main: str) -> dict[LanguagePair, dict[str, float]]:
+    """Average every metric of every pair, without those that count no query; a pair without `main` is left out."""
+    found: dict[LanguagePair, dict[str, float]] = {}
+    for metric in scores.metrics:
+        for pair, mean in means(scores, metric).items():
+            if mean.value is not None:
+                found.setdefault(pair, {})[metric] = mean.value
+    return {pair: values for pair, values in found.items() if main in values}
+
+
 def macro(cells: Iterable[Mean]) -> Mean:
     """Average the means of pairs, each with the same weight; `n` counts the pairs that have one."""
     return mean(np.array([cell.value for cell in cells if cell.value is not None]))
@@ -211,10 +223,6 @@ def _answer_hits(
 ) -> AnswerHits:
     """Fetch the texts of the hits, each once, and the answers of the queries."""
     pair = judgements.pair
-    if pair.query not in collection.answers:
-        names = ", ".join(metric.name for metric in metrics if metric.inputs == "answers")
-        msg = f"{names}: judged by gold answers, which the queries in {pair.query} do not carry"
-        raise UsageError(msg)
     answers = [collection.answers[pair.query][row] for row in judgements.query_rows]
     distinct, rows = np.unique(positions, return_inverse=True)
     missing = int(np.searchsorted(distinct, 0))

@@ -200,6 +200,73 @@ def test_pair_that_one_task_lacks_is_skipped_there_with_a_warning(
     assert tasks == {("toy", "eng-Latn"), ("toy", "ara-Arab"), ("other", "eng-Latn")}
 
 
+POOL = 'pools = { everything = ["eng-Latn", "deu-Latn", "ara-Arab"] }'
+
+
+@pytest.mark.parametrize("metrics", ["LPR", "nDCG@10,Max@R", "R@2kt", "four-way", "MRC@10"])
+def test_a_metric_that_no_pair_can_have_is_refused_before_any_work(
+    run: Run, metrics: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--pairs", "en:en", "--metrics", metrics)[0] == 2
+    assert not Path("out").exists()
+
+
+def test_a_metric_that_only_one_of_two_tasks_can_have_is_left_out_of_the_other(
+    run: Run, files: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_task(files / "mixed", name="mixed", extra=POOL)
+    code, out = run("--pairs", "de:en,de:POOL", "--metrics", "MRR@10,LPR", "--json", tasks="task,mixed")
+    assert code == 0
+    assert {(row["task"], row["metric"]) for row in json.loads(out)["results"]} == {
+        ("toy", "MRR@10"), ("mixed", "MRR@10"), ("mixed", "LPR"),
+    }  # fmt: skip
+    assert "LPR is left out of toy" in caplog.text
+
+
+def test_a_metric_that_only_some_pairs_have_is_null_with_its_reason_in_the_others(run: Run, files: Path) -> None:
+    write_task(files / "task", extra=POOL)
+    code, out = run("--pairs", "de:en,de:POOL", "--metrics", "nDCG@10,LPR", "--json")
+    assert code == 0
+    rows = {(row["passage_language"], row["metric"]): row for row in json.loads(out)["results"]}
+    assert rows["everything", "LPR"]["value"] is not None
+    assert rows["eng-Latn", "LPR"]["value"] is None
+    assert "passages are in one language" in rows["eng-Latn", "LPR"]["reason"]
+    assert all(rows[side, "nDCG@10"]["value"] is not None for side in ("eng-Latn", "everything"))
+
+
+def test_every_command_reads_a_result_whose_main_metric_counts_no_query(
+    run: Run, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """LPR-top1 counts the queries whose first hit is right: vectors that point away from the answer leave none."""
+    write_task(files / "task", extra=POOL)
+    write_vectors(files / "others", seed=1)
+    for path in files.glob("*/queries/*.npy"):
+        np.save(path, -np.load(path))
+    asked = ("--pairs", "de:POOL", "--metrics", "LPR-top1,recall@24", "--run-depth", "24")
+    assert [run(*asked, vectors=vectors)[0] for vectors in ("vectors", "others")] == [0, 0]
+    base, following = (str(path.parent) for path in results())
+    for line, code in (
+        (["report", base], 0),
+        (["report", base, "--format", "json"], 0),
+        (["report", base, "--format", "csv"], 0),
+        (["report", base, "--format", "html"], 0),
+        (["report", base, "--format", "latex"], 0),
+        (["report", base, "--format", "svg", "--out", "pictures"], 0),
+        (["report", base, "--format", "model-index"], 3),
+        (["compare", base, following], 3),
+        (["compare", base, following, "--metric", "recall@24"], 0),
+        (["gate", base, following, "--pairs", "de:POOL", "--metric", "recall@24", "--margin", "0.01"], 0),
+        (["leaderboard", "out", "--out", "boards"], 0),
+        (["verify", base], 0),
+        (["export", base, "--trec", "--out", "runs"], 0),
+        (["export", base, "--mteb", "--out", "mteb"], 0),
+    ):
+        assert invoke(line) == code, capsys.readouterr().err
+    out = capsys.readouterr().out
+    assert "| German (de) | – |" in out
+    check_schema("report", json.loads(out[out.index("{") : out.rindex("]\n}") + 3]), capsys)
+
+
 def test_metrics_instead_of_the_cards_own(run: Run) -> None:
     code, out = run("--metrics", "recall@2, P@1", "--pairs", "en:en", "--json")
     assert code == 0

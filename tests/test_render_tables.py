@@ -119,9 +119,9 @@ def test_a_matrix_is_small_when_it_fits_a_terminal_and_says_more_than_its_diagon
     from dataclasses import replace
 
     summary = entry(tmp_path).summary
-    diagonal = {pair: value for pair, value in summary.cells.items() if pair.query == pair.passage}
+    diagonal = [pair for pair in summary.pairs if pair.query == pair.passage]
     assert is_small(summary)
-    assert not is_small(replace(summary, cells=diagonal))
+    assert not is_small(replace(summary, pairs=diagonal))
 
 
 def test_metrics_table_shows_every_metric_of_a_pair(tmp_path: Path) -> None:

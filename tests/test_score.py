@@ -177,11 +177,16 @@ def test_answers_belong_to_query_rows() -> None:
     assert score(run, judgements, ["R@2kt"], collection).tolist() == [[1]]
 
 
-def test_queries_without_gold_answers_are_refused_by_name() -> None:
+def test_queries_without_gold_answers_do_not_count_and_cost_the_other_metrics_nothing() -> None:
     collection = answering([["a"]])
     pair = LanguagePair("fra-Latn", "eng-Latn")
-    with pytest.raises(UsageError, match=r"R@2kt: judged by gold answers, which the queries in fra-Latn do not carry"):
-        score(ranked([[0, 1, 2, 3, 4]], pair), judged([{}], pair), ["R@2kt"], collection)
+    values = score(ranked([[0, 1, 2, 3, 4]], pair), judged([{1: 1}], pair), ["R@2kt", "MRR@10"], collection)
+    assert values == pytest.approx(np.array([[np.nan], [1 / 2]]), nan_ok=True)
+
+
+def test_a_metric_of_judged_passages_does_not_count_queries_that_answers_judge() -> None:
+    values = score(ranked([[0, 1, 2, 3, 4]]), judged([{}]), ["nDCG@10", "judged@10"], answering([["Oslo"]]))
+    assert np.isnan(values).all()
 
 
 def test_rankings_that_end_before_the_token_budget_are_reported(caplog: pytest.LogCaptureFixture) -> None:

@@ -42,7 +42,8 @@ def find_changes(candidate: Seeds, base: Seeds = (), *, metric: str | None = Non
 
     def pick(by: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Iterator[Change]:
         seen: set[object] = set()
-        for row in np.argsort(by, kind="stable"):
+        counted = np.flatnonzero(np.isfinite(by))  # a metric may leave queries out
+        for row in counted[np.argsort(by[counted], kind="stable")]:
             pair, name = aligned.pairs[aligned.cells[row]], ids[int(row)].as_py()
             if len(seen) == 2 * count or by[row] >= (0 if base else 1):
                 return

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from clear_bench import score
 from clear_bench.api.cells import cells, run_table, score_table
+from clear_bench.api.countable import NOT_COUNTED, uncountable
 from clear_bench.api.manifest import describe, now, provenance, queries_left_out
 from clear_bench.api.plan import Plan
 from clear_bench.api.retriever import Retriever
@@ -31,7 +32,7 @@ from clear_bench.store.results import (
     read_result,
     save_result,
 )
-from clear_bench.types import Checkpoint, LanguagePair, Scores
+from clear_bench.types import Checkpoint, Scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,24 +167,32 @@ def _measure(
             writer.close()
     seconds = {"encode": prepared - begin, "search": time.perf_counter() - prepared}
     counts = ready.counts | {"pairs": len(tables), "hits": hits, "ties": ties, "left_out": queries_left_out(plan)}
+    table = pa.concat_tables(tables)
+    counts |= {"uncounted": _uncounted(plan, table)}
     whole = {**manifest, "counts": counts, **provenance(started, seconds, output.command)}
     if recalls := ready.recalls():
         whole["recall_against_exact"] = recalls
-    return Scores(pa.concat_tables(tables), plan.metrics, whole)
+    return Scores(table, plan.metrics, whole)
+
+
+def _uncounted(plan: Plan, table: pa.Table) -> dict[str, dict[str, str]]:
+    """Say, by metric and pair, why there is no value, where no query counts."""
+    known, found = uncountable(plan), dict[str, dict[str, str]]()
+    for name in plan.metrics:
+        for pair, mean in score.means(Scores(table, plan.metrics, {}), name).items():
+            if mean.value is None:
+                reason = known.get(name, {}).get(str(pair), NOT_COUNTED)
+                found.setdefault(name, {})[str(pair)] = reason
+    return found
 
 
 def _mteb(scores: Scores, plan: Plan) -> dict[str, Any]:  # Any: JSON
-    means: dict[LanguagePair, dict[str, float]] = {}
-    for metric in scores.metrics:
-        for pair, mean in score.means(scores, metric).items():
-            if mean.value is not None:
-                means.setdefault(pair, {})[metric] = mean.value
     made = scores.provenance
     return task_result(
         plan.task.name,
         made["digests"]["question"],
         made["task"]["main_metric"],
-        means,
+        score.means_by_pair(scores, made["task"]["main_metric"]),
         made["versions"].get("mteb"),
         sum(made["seconds"].values()),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from clear_bench import metrics
+from clear_bench.api.countable import keep_countable
 from clear_bench.api.plan import Plan
 from clear_bench.api.retriever import Json, Search
 from clear_bench.disk import sha256_file
@@ -118,7 +119,8 @@ def plan_by_qrels(
         run_depth=depth,
     )
     collection = _collection(grades, runs)
-    return Plan(task, collection, tuple(judge_all(collection, sorted(pairs, key=lambda p: p.passage))), wanted, depth)
+    judgements = tuple(judge_all(collection, sorted(pairs, key=lambda p: p.passage)))
+    return keep_countable([Plan(task, collection, judgements, wanted, depth)], asked=True)[0]
 
 
 def _collection(grades: Mapping[LanguagePair, Grades], runs: Mapping[LanguagePair, Path]) -> Collection:

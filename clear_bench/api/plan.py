@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from clear_bench import metrics, readers
+from clear_bench.api.countable import keep_countable
 from clear_bench.errors import UsageError
 from clear_bench.models.checkpoint import digest_of
 from clear_bench.qrels import judge_all, judgement_digest
@@ -81,14 +82,14 @@ def make_plans(
 ) -> list[Plan]:
     """Read the tasks and settle what will run; `read` may know of tasks that `readers` does not.
 
-    Raises `UsageError` for unknown names, and for a pair that all tasks lack; a pair that only some of them lack is
+    Raises `UsageError` for unknown names, and for a pair or metric that all tasks lack; what only some of them lack is
     skipped there with a warning. Raises `InputError` for collections that cannot be judged.
     """
     chosen = look_up(tasks)
     selected, warnings = plan_pairs(chosen, pairs or ["all"])
     for warning in warnings:
         log.warning(warning)
-    return [
+    plans = [
         make_plan(
             task,
             selected[task.name],
@@ -101,6 +102,7 @@ def make_plans(
         for task in chosen
         if selected[task.name]
     ]
+    return keep_countable(plans, bool(metric_names))
 
 
 def make_plan(

@@ -11,34 +11,35 @@ import pyarrow as pa
 
 from clear_bench import stats
 from clear_bench.compare.families import GROUPS, other_language
-from clear_bench.compare.pairing import MEANS, align
+from clear_bench.compare.pairing import MEANS, align, require_metric
 from clear_bench.render.records import Summary, Value
 from clear_bench.stats.clusters import Floats, Ints
 from clear_bench.store.results import Result
 from clear_bench.types import LanguagePair, Scores
 
 
-def summarise(scores: Scores) -> Summary:
-    """Sum up one evaluation."""
+def summarise(scores: Scores, metric: str | None = None) -> Summary:
+    """Sum up one evaluation, with a metric in front: the task's main metric unless given."""
     pairs = tuple(LanguagePair(*text.split(":")) for text in scores.provenance["pairs"])
     columns = {name: scores.table[name].to_numpy(zero_copy_only=False) for name in scores.metrics}
     cells = _cell_labels(scores.table, pairs)
     clusters = _labels(scores.table["cluster_id"])
-    return _summarise(pairs, columns, cells, clusters, [scores.provenance])
+    return _summarise(pairs, columns, cells, clusters, [scores.provenance], metric)
 
 
-def summarise_results(results: Sequence[Result]) -> Summary:
+def summarise_results(results: Sequence[Result], metric: str | None = None) -> Summary:
     """Sum up the seeds of one model on one task; several seeds are averaged query by query.
 
-    Raises `NotComparableError` where the seeds do not answer the same questions.
+    Raises `NotComparableError` where the seeds do not answer the same questions, or lack the metric.
     """
+    require_metric(results, metric or results[0].manifest["task"]["main_metric"])
     if len(results) == 1:
-        return replace(summarise(results[0].scores), paths=(str(results[0].path),))
+        return replace(summarise(results[0].scores, metric), paths=(str(results[0].path),))
     aligned = align(list(results))
     shared = [name for name in results[0].scores.metrics if all(name in one.scores.metrics for one in results)]
     columns = {name: aligned.scores(name).mean(axis=0) for name in shared}
     manifests = [result.manifest for result in results]
-    summary = _summarise(aligned.pairs, columns, aligned.cells, aligned.clusters, manifests)
+    summary = _summarise(aligned.pairs, columns, aligned.cells, aligned.clusters, manifests, metric)
     return replace(summary, paths=tuple(str(result.path) for result in results))
 
 
@@ -55,7 +56,16 @@ class _Metric:
     """False where the scores were imported as means."""
 
     def cells(self) -> dict[LanguagePair, Value]:
-        return {pair: self._value(one) for pair, one in zip(self.place, stats.estimates(self.sums), strict=True)}
+        known = stats.estimates(self.sums) if self.place else []
+        return {pair: self._value(one) for pair, one in zip(self.place, known, strict=True)}
+
+    def groups(self) -> dict[str, Value]:
+        found = {name: [pair for pair in self.place if pair.kind in kinds] for name, kinds in GROUPS.items()}
+        return {name: self.mean(chosen) for name, chosen in found.items() if chosen}
+
+    def counted(self, chosen: Iterable[LanguagePair]) -> list[LanguagePair]:
+        """Keep the pairs in which a query counts."""
+        return [pair for pair in chosen if pair in self.place]
 
     def mean(self, chosen: Sequence[LanguagePair]) -> Value:
         """Average over pairs; clusters that they share are kept together."""
@@ -79,26 +89,30 @@ def _summarise(
     cells: Ints,
     clusters: Ints,
     manifests: Sequence[Mapping[str, Any]],  # Any: JSON
+    metric: str | None,
 ) -> Summary:
     first = manifests[0]
     has_queries = all(manifest.get("kind") != MEANS for manifest in manifests)
     found = {name: _metric(values, cells, clusters, pairs, has_queries) for name, values in columns.items()}
-    main = found[first["task"]["main_metric"]]
+    metric = metric or first["task"]["main_metric"]
+    main = found[metric]
     pools = {name: [pair for pair in metric.place if pair.is_pool] for name, metric in found.items()}
     return Summary(
         model=first["model"]["name"],
         fingerprint=first["model"]["fingerprint"],
         task=first["task"]["name"],
         title=first["task"].get("title") or first["task"]["name"],
-        metric=first["task"]["main_metric"],
+        metric=metric,
         cells=main.cells(),
-        groups={name: main.mean(chosen) for name, chosen in _groups(main.place).items()},
         languages={
-            code: {group: main.mean(chosen) for group, chosen in row.items()} for code, row in _rows(main.place).items()
+            code: {group: main.mean(known) for group, chosen in row.items() if (known := main.counted(chosen))}
+            for code, row in _rows(pairs).items()
         },
         metrics={name: metric.cells() for name, metric in found.items()},
         pooled={name: found[name].mean(chosen) for name, chosen in pools.items() if chosen},
         manifests=tuple(manifests),
+        pairs=pairs,
+        by_group={name: metric.groups() for name, metric in found.items()},
     )
 
 
@@ -108,11 +122,6 @@ def _metric(values: Floats, cells: Ints, clusters: Ints, pairs: Sequence[Languag
     sums = stats.cluster_sums(values[counts], clusters[counts], labels)
     is_share = bool(((values[counts] >= 0) & (values[counts] <= 1)).all())
     return _Metric(sums, {pairs[i]: row for row, i in enumerate(present)}, is_share, has_queries)
-
-
-def _groups(pairs: Iterable[LanguagePair]) -> dict[str, list[LanguagePair]]:
-    found = {name: [pair for pair in pairs if pair.kind in kinds] for name, kinds in GROUPS.items()}
-    return {name: chosen for name, chosen in found.items() if chosen}
 
 
 def _rows(pairs: Iterable[LanguagePair]) -> dict[str, dict[str, list[LanguagePair]]]:

@@ -118,6 +118,7 @@ def _show_gains(folders: Sequence[str], tasks: Sequence[str]) -> None:
 
 
 def _document(done: Iterable[Evaluation]) -> dict[str, object]:
+    from clear_bench.api.countable import NOT_COUNTED
     from clear_bench.score import means
 
     rows = [
@@ -129,10 +130,11 @@ def _document(done: Iterable[Evaluation]) -> dict[str, object]:
             "metric": metric,
             "value": mean.value,
             "n_queries": mean.n,
-            "reason": None if mean.value is not None else "no query counts for this metric",
+            "reason": reasons.get(metric, {}).get(str(pair), NOT_COUNTED) if mean.value is None else None,
         }
         for one in done
         for task, scores in one.scores.items()
+        for reasons in [scores.provenance["counts"].get("uncounted", {})]
         for metric in scores.metrics
         for pair, mean in means(scores, metric).items()
     ]

@@ -239,5 +239,13 @@ def _pair_means(result: Result, pairs: Sequence[LanguagePair]) -> pa.Table:
     """Average each pair of a result, in the order of `pairs`: what is left where one side has only means."""
     table = _rows_of(result, pairs)
     cells = _cells(table, pairs)
-    size = np.bincount(cells)
-    return pa.table({name: np.bincount(cells, weights=table[name].to_numpy()) / size for name in result.scores.metrics})
+    return pa.table({name: _cell_means(table[name].to_numpy(), cells, len(pairs)) for name in result.scores.metrics})
+
+
+def _cell_means(values: Floats, cells: Ints, size: int) -> Floats:
+    """Average the queries that count; NaN where none does."""
+    counted = np.isfinite(values)
+    found: Floats = np.full(size, np.nan)
+    totals = np.bincount(cells[counted], minlength=size)
+    np.divide(np.bincount(cells[counted], values[counted], size), totals, out=found, where=totals > 0)
+    return found

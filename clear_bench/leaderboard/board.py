@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -50,7 +51,7 @@ def _board(summaries: Sequence[Summary], references: Sequence[Reference], folder
 
 def _question_tables(summaries: Sequence[Summary], folder: Path) -> Iterator[str]:
     """Lay out the models that answered the same question, best first."""
-    ordered = sorted(summaries, key=lambda one: -one.overall.value)
+    ordered = sorted(summaries, key=lambda one: -one.overall.value if one.overall else math.inf)
     yield f"{markdown(ordered[0].metric)} x 100. {_size(ordered[0])}. {BANDS}"
     yield markdown_table(_main_table(ordered, folder), 0)
     seen = {one.model: one.seen.removeprefix("† ") for one in ordered if one.seen}
@@ -66,19 +67,22 @@ def _question_tables(summaries: Sequence[Summary], folder: Path) -> Iterator[str
 def _main_table(summaries: Sequence[Summary], folder: Path) -> Table:
     groups = [group for group in COLUMNS if any(group in one.groups for one in summaries)]
     pooled = [name for name in summaries[0].pooled if name == "LPR" or name.startswith("LPR@")]
-    main = TITLES["all" if "all" in summaries[0].groups else "pool"]
+    main = TITLES["pool" if all(pair.is_pool for pair in summaries[0].pairs) else "all"]
     heads = ("rank", "model", main, "95 % interval", *(TITLES[group] for group in groups), *pooled)
+    known = [one.overall for one in summaries if one.overall]
+    ranks = [*(str(best) if best == worst else f"{best}–{worst}" for best, worst in bands(known))]
+    ranks += [MISSING] * (len(summaries) - len(known))
     rows = (
         (
-            str(best) if best == worst else f"{best}–{worst}",
+            rank,
             one.label,
-            points(one.overall.value),
-            bounds(one.overall.lower, one.overall.upper),
+            _points(one.overall),
+            bounds(one.overall.lower, one.overall.upper) if one.overall else MISSING,
             *(_points(one.groups.get(group)) for group in groups),
             *(score(name, one.pooled[name].value) if name in one.pooled else MISSING for name in pooled),
             *_facts(one, folder),
         )
-        for one, (best, worst) in zip(summaries, bands([one.overall for one in summaries]), strict=True)
+        for one, rank in zip(summaries, ranks, strict=True)
     )
     facts = ("licence", "precision", "measured", "manifest")
     words = frozenset({0, 1, *range(len(heads), len(heads) + len(facts))})
@@ -141,9 +145,11 @@ def _overview(tasks: Mapping[str, Sequence[Summary]]) -> str:
 
 def _task_row(summaries: Sequence[Summary]) -> tuple[str, ...]:
     mine = questions(summaries)[0]
-    front = [one.model for one, (best, _) in zip(mine, bands([one.overall for one in mine]), strict=True) if best == 1]
-    codes = {code for pair in mine[0].cells for code in (pair.query, pair.passage)}
-    sizes = (count(len(mine[0].cells)), count(len(codes)), count(len({one.fingerprint for one in summaries})))
+    known = [(one.model, one.overall) for one in mine if one.overall]
+    ranks = bands([overall for _, overall in known])
+    front = [model for (model, _), (best, _) in zip(known, ranks, strict=True) if best == 1]
+    codes = {code for pair in mine[0].pairs for code in (pair.query, pair.passage)}
+    sizes = (count(len(mine[0].pairs)), count(len(codes)), count(len({one.fingerprint for one in summaries})))
     return (mine[0].title, mine[0].metric, *sizes, ", ".join(front))
 
 
@@ -159,8 +165,8 @@ def _size(summary: Summary) -> str:
     codes = english_first([*queries, *passages])
     names = ", ".join(language_name(code) for code in codes) if len(codes) <= 30 else f"{len(codes)} languages"
     cells = summary.cells.values()
-    most, clusters = max(value.n for value in cells), max(value.clusters for value in cells)
-    pairs = f"{count(len(summary.cells))} pair{'s' if len(summary.cells) > 1 else ''}"
+    most, clusters = max((v.n for v in cells), default=0), max((v.clusters for v in cells), default=0)
+    pairs = f"{count(len(summary.pairs))} pair{'s' if len(summary.pairs) > 1 else ''}"
     return markdown(f"{pairs} of {names}; up to {count(most)} queries in {count(clusters)} clusters a pair")
 
 
@@ -169,7 +175,7 @@ def _licence(summary: Summary) -> str:
 
 
 def _overall(summary: Summary | None) -> str:
-    return MISSING if summary is None else points(summary.overall.value)
+    return MISSING if summary is None else _points(summary.overall)
 
 
 def _points(value: Value | None) -> str:

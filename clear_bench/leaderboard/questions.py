@@ -44,7 +44,7 @@ def questions(summaries: Sequence[Summary]) -> list[list[Summary]]:
     groups: dict[str, list[Summary]] = {}
     for one in summaries:
         groups.setdefault(str(question(one.manifest)), []).append(one)
-    return [groups[key] for key in sorted(groups, key=lambda key: (-len(groups[key][0].cells), -len(groups[key]), key))]
+    return [groups[key] for key in sorted(groups, key=lambda key: (-len(groups[key][0].pairs), -len(groups[key]), key))]
 
 
 def question(manifest: Mapping[str, Any]) -> tuple[object, ...]:  # Any: JSON

@@ -32,6 +32,8 @@ class Family:
     reach: Reach = "cutoff"
     """How far down a ranking it looks: `copies` is the cutoff times the languages of the pool."""
     higher_is_better: bool = True
+    needs_own_language: bool = False
+    """Whether it counts only queries whose own language the pool has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +104,43 @@ METRICS: Mapping[str, Family] = {
         f"{_HERE}.pools:semantic_ndcg", "nDCG of the contents, further copies of a content removed", "pool", "copies"
     ),
     "LPR": Family(
-        f"{_HERE}.pools:language_preference", "whether the best-ranked copy is in the query's language", "pool", "whole"
+        f"{_HERE}.pools:language_preference",
+        "whether the best-ranked copy is in the query's language",
+        "pool",
+        "whole",
+        needs_own_language=True,
     ),
-    "LPR@{k}": Family(f"{_HERE}.pools:language_preference", "LPR where copies after k are taken as not found", "pool"),
+    "LPR@{k}": Family(
+        f"{_HERE}.pools:language_preference",
+        "LPR where copies after k are taken as not found",
+        "pool",
+        needs_own_language=True,
+    ),
     "LPR-top1": Family(
-        f"{_HERE}.pools:language_preference_at_top", "LPR of the queries whose first hit is right", "pool", "top"
+        f"{_HERE}.pools:language_preference_at_top",
+        "LPR of the queries whose first hit is right",
+        "pool",
+        "top",
+        needs_own_language=True,
     ),
-    "Lang-nDCG@{k}": Family(f"{_HERE}.pools:language_ndcg", "nDCG with gain 0.5 for translations", "pool"),
-    "Lang-nDCG-strict@{k}": Family(f"{_HERE}.pools:language_ndcg_strict", "nDCG with gain 0 for translations", "pool"),
-    "Lang-nDCG-all@{k}": Family(f"{_HERE}.pools:language_ndcg_all", "nDCG with gain 1 for translations", "pool"),
+    "Lang-nDCG@{k}": Family(
+        f"{_HERE}.pools:language_ndcg",
+        "nDCG with gain 0.5 for translations",
+        "pool",
+        needs_own_language=True,
+    ),
+    "Lang-nDCG-strict@{k}": Family(
+        f"{_HERE}.pools:language_ndcg_strict",
+        "nDCG with gain 0 for translations",
+        "pool",
+        needs_own_language=True,
+    ),
+    "Lang-nDCG-all@{k}": Family(
+        f"{_HERE}.pools:language_ndcg_all",
+        "nDCG with gain 1 for translations",
+        "pool",
+        needs_own_language=True,
+    ),
     "top1-both": Family(
         f"{_HERE}.pools:top_both", "whether the first hit has the right content and language", "pool", "top"
     ),

@@ -10,7 +10,7 @@ from typing import Any
 from clear_bench.errors import InputError
 from clear_bench.mteb_bridge.directions import subset_pairs
 from clear_bench.mteb_bridge.naming import data_revision, model_meta, task_name
-from clear_bench.score import means
+from clear_bench.score import means_by_pair
 from clear_bench.store.mteb_json import task_result
 from clear_bench.store.results import Result
 from clear_bench.types import LanguagePair
@@ -25,36 +25,28 @@ def write_mteb_result(result: Result, out: Path) -> Path:
     from mteb.cache import ResultCache
     from mteb.results.task_result import TaskResult
 
-    manifest = result.manifest
+    manifest, main = result.manifest, result.manifest["task"]["main_metric"]
     if manifest.get("kind") != "measured":
         msg = f"{result.path} was imported and not measured here; mteb would take it for a measurement"
         raise InputError(msg)
+    means = means_by_pair(result.scores, main)
     cache, meta = ResultCache(out), model_meta(manifest["model"])
     content = task_result(
         task_name(result.task),
         data_revision(manifest["digests"]),
-        manifest["task"]["main_metric"],
-        _means(result),
+        main,
+        means,
         version("mteb"),
         sum(manifest["seconds"].values()),
     )
     if "mteb" in manifest["task"]["source"]:
-        content = _as_theirs(content, manifest["task"]["source"], list(_means(result)))
+        content = _as_theirs(content, manifest["task"]["source"], list(means))
     made = TaskResult.from_dict(content)
     path = Path(cache.get_task_result_path(made.task_name, meta))
     before = TaskResult.from_disk(path) if path.is_file() else None
     # Other splits and subsets of the same data stay.
     cache.save_to_cache(before.merge(made) if before and before.is_mergeable(made) else made, meta)
     return path
-
-
-def _means(result: Result) -> dict[LanguagePair, dict[str, float]]:
-    found: dict[LanguagePair, dict[str, float]] = {}
-    for metric in result.scores.metrics:
-        for pair, mean in means(result.scores, metric).items():
-            if mean.value is not None:
-                found.setdefault(pair, {})[metric] = mean.value
-    return found
 
 
 def _as_theirs(

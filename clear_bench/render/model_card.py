@@ -41,13 +41,13 @@ def _eval_result(summary: Summary) -> Iterator[str]:
     yield f"    task_id: {yaml(summary.task)}"
     if "revision" in source:
         yield f"    revision: {yaml(source['revision'])}"
-    yield f"  value: {_points(summary.overall)}"
+    yield f"  value: {_points(_overall(summary))}"
     yield f"  date: {yaml(str(summary.manifest['created']))}"
     yield f"  notes: {yaml(_notes(summary))}"
 
 
 def _result(summary: Summary) -> Iterator[str]:
-    source = summary.manifest["task"].get("source", {})
+    source, _ = summary.manifest["task"].get("source", {}), _overall(summary)
     yield "  - task:"
     yield "      type: text-retrieval"
     yield "      name: Cross-lingual retrieval"
@@ -64,10 +64,18 @@ def _result(summary: Summary) -> Iterator[str]:
 
 
 def _notes(summary: Summary) -> str:
-    overall = summary.overall
+    overall = _overall(summary)
     pairs = f"macro mean of {overall.pairs} language pairs" if overall.pairs > 1 else "one language pair"
     known = "" if overall.lower is None else f", 95 % interval {bounds(overall.lower, overall.upper)}"
     return f"{summary.metric} x 100, {pairs}{known}; clear-bench, fingerprint {summary.fingerprint[:8]}"
+
+
+def _overall(summary: Summary) -> Value:
+    """Return the mean over all pairs; raise `InputError` where no query counts, so that there is none."""
+    if summary.overall is None:
+        msg = f"{summary.task}: {summary.metric} counts no query, so a model card has nothing to say; choose --metric"
+        raise InputError(msg)
+    return summary.overall
 
 
 def _points(value: Value) -> float:

@@ -156,10 +156,10 @@ def _describe(summary: Summary) -> str:
     queries, passages = summary.sides
     codes = dict.fromkeys([*queries, *passages])
     names = ", ".join(language_name(code) for code in codes) if len(codes) <= 30 else f"{len(codes)} languages"
-    most = max(value.n for value in summary.cells.values())
+    most = max((value.n for value in summary.cells.values()), default=0)
     seeds = f" Scores are averaged over {len(summary.manifests)} seeds." if len(summary.manifests) > 1 else ""
     counted = f", up to {most:,} queries each" if most else ""
-    return f"{len(summary.cells):,} pairs{counted}. Query and passage languages: {names}.{seeds}"
+    return f"{len(summary.pairs):,} pairs{counted}. Query and passage languages: {names}.{seeds}"
 
 
 def _english_table(entry: Entry) -> Table | None:
@@ -167,7 +167,7 @@ def _english_table(entry: Entry) -> Table | None:
     if entry.gains and "english" in entry.gains.families:
         rows = tuple(("English", *cells_of(gain)) for gain in entry.gains.families["english"].rows)
         return Table("English queries on English passages", ("pair", *HEADS), rows, NOTE)
-    return metrics_table(entry.summary, pair) if pair in entry.summary.cells else None
+    return metrics_table(entry.summary, pair) if pair in entry.summary.pairs else None
 
 
 def _tables(entry: Entry) -> Iterator[tuple[str, list[Table]]]:

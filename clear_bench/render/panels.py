@@ -97,6 +97,8 @@ def heatmaps(entry: Entry) -> Iterator[Picture]:
     queries, passages = summary.sides
     wide = len(passages) > WIDEST
     values = {pair: value.value for pair, value in summary.cells.items()}
+    if not values:
+        return
     ramp = score_ramp(values.values())
     title = f"{summary.metric} x 100 by query and passage language"
     yield Picture("heatmap", title, heatmap(queries, passages, values, ramp, title), _absolute_caption(summary), wide)
@@ -111,7 +113,7 @@ def heatmaps(entry: Entry) -> Iterator[Picture]:
 
 
 def _absolute_caption(summary: Summary) -> str:
-    most = max(value.n for value in summary.cells.values())
+    most = max((value.n for value in summary.cells.values()), default=0)
     return f"Each cell is a mean over up to {most:,} queries." if most else "Each cell was imported as a mean."
 
 

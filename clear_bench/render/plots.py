@@ -36,7 +36,7 @@ def plots(entry: Entry, form: str) -> dict[str, bytes]:
     except ImportError as error:
         raise MissingExtraError("matplotlib", "report") from error
     scores = {pair: cell.value for pair, cell in entry.summary.cells.items()}
-    drawn = {"heatmap": _heatmap(Figure, entry, scores, False)}
+    drawn = {"heatmap": _heatmap(Figure, entry, scores, False)} if scores else {}
     if entry.gains:
         deltas = {pair: gain.delta for pair, gain in entry.gains.cells.items()}
         drawn["heatmap-gain"] = _heatmap(Figure, entry, deltas, True)

@@ -48,17 +48,19 @@ class Summary:
     title: str
     metric: str
     cells: Mapping[LanguagePair, Value]
-    """The main metric, pair by pair, in the order of the result."""
-    groups: Mapping[str, Value]
-    """Macro means over groups of pairs; the keys are those of `TITLES`, groups without a pair left out."""
+    """The metric in front, pair by pair, in the order of the result; pairs in which it counts no query are left out."""
     languages: Mapping[str, Mapping[str, Value]]
     """Language -> group -> mean: its monolingual cell, to English, from English, and its direct pairs as query."""
     metrics: Mapping[str, Mapping[LanguagePair, Value]]
-    """Every metric of the result, the main one included."""
+    """Every metric of the result, the one in front included."""
     pooled: Mapping[str, Value]
     """Every metric, averaged over the pairs whose passages mix languages; empty where there is none."""
     manifests: Sequence[Mapping[str, Any]]  # Any: JSON
     """One per seed."""
+    pairs: Sequence[LanguagePair]
+    """Every pair that was evaluated."""
+    by_group: Mapping[str, Mapping[str, Value]]
+    """Metric -> macro means over groups of pairs, as in `groups`."""
     paths: Sequence[str] = ()
     """Folders of the results, as the user gave them."""
 
@@ -85,14 +87,34 @@ class Summary:
         return f"only the first {limit} queries of each language" if self.manifest.get("partial") else ""
 
     @property
-    def overall(self) -> Value:
-        """The mean over all pairs; over the pools where the task has nothing else."""
-        return self.groups["all"] if "all" in self.groups else self.groups["pool"]
+    def groups(self) -> Mapping[str, Value]:
+        """Macro means over groups of pairs; the keys are those of `TITLES`, groups without a value left out."""
+        return self.by_group[self.metric]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The groups of a language table that the result has pairs of."""
+        kinds = {"monolingual" if pair.kind == "english" else pair.kind for pair in self.pairs}
+        return tuple(group for group in GROUPS if group in kinds)
+
+    @property
+    def overall(self) -> Value | None:
+        """The mean over all pairs; over the pools where the task has nothing else; None where no query counts."""
+        return self.groups.get("all") or self.groups.get("pool")
+
+    def missing(self, metric: str) -> Mapping[LanguagePair, str]:
+        """Say why a metric has no value in some pairs."""
+        known = self.manifest["counts"].get("uncounted", {}).get(metric, {})
+        return {
+            pair: known.get(str(pair), "no query of the pair counts for this metric")
+            for pair in self.pairs
+            if pair not in self.metrics[metric]
+        }
 
     @property
     def sides(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Query languages and passage sides, English first and then in the order of the pairs."""
-        return english_first(pair.query for pair in self.cells), english_first(pair.passage for pair in self.cells)
+        return english_first(pair.query for pair in self.pairs), english_first(pair.passage for pair in self.pairs)
 
 
 class Gain(Protocol):

@@ -49,15 +49,15 @@ def run_tables(summary: Summary) -> Iterator[Table]:
 def result_table(summary: Summary) -> Table:
     """Lay out a result by language: monolingual, X→en, en→X, direct as query, each pool; the mean of each column below.
 
-    Groups of pairs that the result does not have are left out.
+    Groups of pairs that the result does not have are left out; what no query counts for is a dash.
     """
-    groups = [group for group in GROUPS if group in summary.groups]
-    pools = list(dict.fromkeys(pair.passage for pair in summary.cells if pair.is_pool))
-    asking = [pair.query for pair in summary.cells if pair.is_pool]
+    groups = summary.columns
+    pools = list(dict.fromkeys(pair.passage for pair in summary.pairs if pair.is_pool))
+    asking = [pair.query for pair in summary.pairs if pair.is_pool]
     rows = [_language_row(summary, code, groups, pools) for code in english_first([*summary.languages, *asking])]
     # Several pools have no common mean that would belong to one of them.
-    whole = [points(_value(summary.groups["pool"]))] if len(pools) == 1 else [MISSING] * len(pools)
-    means = [*(points(_value(summary.groups[group])) for group in groups), *whole]
+    whole = [points(_value(summary.groups.get("pool")))] if len(pools) == 1 else [MISSING] * len(pools)
+    means = [*(points(_value(summary.groups.get(group))) for group in groups), *whole]
     return Table(
         title=heading(summary),
         columns=("language", *(TITLES[group] for group in groups), *pools, "queries"),
@@ -84,13 +84,12 @@ def metrics_table(summary: Summary, pair: LanguagePair) -> Table:
     rows = tuple(
         (
             metric,
-            score(metric, value.value),
+            score(metric, _value(value)),
             _span(metric, value),
-            count(value.n or None),
-            count(value.clusters or None),
+            count(value.n or None if value else None),
+            count(value.clusters or None if value else None),
         )
-        for metric, values in summary.metrics.items()
-        if (value := values.get(pair)) is not None
+        for metric, value in ((metric, values.get(pair)) for metric, values in summary.metrics.items())
     )
     title = f"{language_name(pair.query)} queries on {language_name(pair.passage)} passages"
     return Table(title, ("metric", "x 100", "95 % interval", "n", "clusters"), rows)
@@ -98,7 +97,8 @@ def metrics_table(summary: Summary, pair: LanguagePair) -> Table:
 
 def pool_table(summary: Summary) -> Table:
     """Lay out every metric over passages in mixed languages: what is found, and in which language."""
-    rows = ((name, score(name, value.value), _span(name, value)) for name, value in summary.pooled.items())
+    found = ((name, summary.pooled.get(name)) for name in summary.metrics)
+    rows = ((name, score(name, _value(value)), _span(name, value)) for name, value in found)
     return Table(
         "Passages in mixed languages, mean over query languages", ("metric", "x 100", "95 % interval"), tuple(rows)
     )
@@ -125,7 +125,7 @@ def overview_table(summaries: Sequence[Summary]) -> Table:
 def is_small(summary: Summary) -> bool:
     """Tell whether a terminal can show the whole matrix, and whether that says more than the table by language."""
     queries, passages = summary.sides
-    return 1 < max(len(queries), len(passages)) <= MATRIX_LIMIT and len(summary.cells) > len(queries)
+    return 1 < max(len(queries), len(passages)) <= MATRIX_LIMIT and len(summary.pairs) > len(queries)
 
 
 def heading(summary: Summary) -> str:
@@ -159,8 +159,8 @@ def _note(summary: Summary) -> str:
     return "; ".join([*parts, *filter(None, [summary.limits, summary.seen])])
 
 
-def _span(metric: str, value: Value) -> str:
-    if value.lower is None or value.upper is None:
+def _span(metric: str, value: Value | None) -> str:
+    if value is None or value.lower is None or value.upper is None:
         return MISSING
     return f"{score(metric, value.lower)} to {score(metric, value.upper)}"
 

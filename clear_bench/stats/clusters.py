@@ -78,7 +78,7 @@ def cluster_sums(differences: Floats, clusters: Ints, cells: Ints | None = None)
     """Add up differences [q] by cluster label [q] and cell label [q]; labels count from 0, every cell has a query."""
     if cells is None:
         cells = np.zeros(len(differences), dtype=np.int64)
-    rows, columns = int(clusters.max()) + 1, int(cells.max()) + 1
+    rows, columns = int(clusters.max(initial=-1)) + 1, int(cells.max(initial=-1)) + 1
     flat = clusters.astype(np.int64) * columns + cells
     sums: Floats = np.bincount(flat, differences, rows * columns).astype(np.float64).reshape(rows, columns)
     counts: Floats = np.bincount(flat, minlength=rows * columns).astype(np.float64).reshape(rows, columns)

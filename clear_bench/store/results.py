@@ -183,7 +183,7 @@ def read_result(folder: Path) -> Result:
     metrics = tuple(name for name in table.column_names if name not in KEYS)
     for name in metrics:
         # A null is a query that a metric does not count, such as one whose answers are all yes or no.
-        if not pc.all(pc.is_finite(table[name])).as_py():
+        if not pc.all(pc.is_finite(table[name]), min_count=0).as_py():
             raise TamperedError(f"{folder / SCORES}: column {name!r} holds values that are no finite number")
     return Result(folder, Scores(table, metrics, manifest), manifest)
 
