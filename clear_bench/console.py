@@ -118,12 +118,12 @@ def ending(error: BaseException) -> tuple[int, str]:
 
 def expected(error: BaseException) -> UserError | None:
     """Word an error as one that the user can mend, or give None for a bug."""
+    if fault := system_fault(error):
+        return fault
     if isinstance(error, UserError):
         return error
     if isinstance(error, ModuleNotFoundError) and (module := str(error.name).partition(".")[0]) in EXTRAS:
         return MissingExtraError(module, EXTRAS[module])
-    if fault := system_fault(error):
-        return fault
     if isinstance(error, OSError) and not isinstance(error, io.UnsupportedOperation):
         return EnvironmentFault(str(error) or type(error).__name__)
     return None

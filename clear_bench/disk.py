@@ -99,18 +99,19 @@ def disk_faults(path: Path) -> Iterator[None]:
         raise
 
 
-def refuse_system_faults(error: BaseException, path: Path) -> None:
+def refuse_system_faults(error: BaseException, path: Path | None = None) -> None:
     """Raise `EnvironmentFault` where the system could not read a file, which may be a good one."""
-    if _hidden_number(error) and (fault := system_fault(error, path)):
+    if _hidden_number(error) is not None and (fault := system_fault(error, path or "")):
         raise fault from error
 
 
 def system_fault(error: BaseException, place: object = "") -> EnvironmentFault | None:
-    """Word an error of the system, or a library's error that only reports one: what it concerns and the remedy.
+    """Word an error of the system, or one that only reports it: what it concerns and the remedy.
 
-    Gives None where nothing says that the system is at fault, and for a pipe that was closed.
+    A file that could not be read for want of memory or rights was perhaps refused as a bad one: that is told here, too.
+    Gives None where nothing says that the system is at fault, for what says so already, and for a pipe that was closed.
     """
-    if isinstance(error, UserError | BrokenPipeError | UnsupportedOperation):
+    if isinstance(error, EnvironmentFault | BrokenPipeError | UnsupportedOperation):
         return None
     own = error if isinstance(error, OSError) and error.errno in _PROBLEMS else None
     number = own.errno if own else _hidden_number(error)
@@ -130,14 +131,14 @@ def _hidden_number(error: BaseException | None) -> int | None:
     while error is not None:
         if isinstance(error, MemoryError):
             return errno.ENOMEM
-        text = str(error)
+        text = "" if isinstance(error, UserError) else str(error)
         found = {int(number) for number in _SPELLED.findall(text)}
         found |= {number for number in SYSTEM if os.strerror(number) in text}
         if isinstance(error, OSError) and error.errno:
             found = {error.errno}
         if known := found & SYSTEM:
             return min(known)
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        error = error.__cause__ or error.__context__
     return None
 
 

@@ -16,7 +16,7 @@ import pytest
 
 import clear_bench
 from clear_bench import cli, console, disk
-from clear_bench.errors import EnvironmentFault, MissingExtraError, UsageError, install_command
+from clear_bench.errors import CheckpointError, EnvironmentFault, MissingExtraError, UsageError, install_command
 from clear_bench.render import escape
 
 FULL = Path("/dev/full")
@@ -210,3 +210,12 @@ def test_missing_extra_names_the_command_for_where_this_came_from(monkeypatch: p
     origin = json.dumps({"url": checkout.as_uri(), "dir_info": {}})
     monkeypatch.setattr("importlib.metadata.distribution", lambda _: SimpleNamespace(read_text=lambda _: origin))
     assert install_command("cpu") == f"pip install '{checkout}[cpu]'"
+
+
+def test_a_file_is_not_called_bad_where_the_system_could_not_read_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = CheckpointError("en.npy is no .npy file of numbers")
+    refused.__cause__ = OSError(errno.EMFILE, "x")
+    assert ends(refused, monkeypatch) == 4
+    assert "too many files are open" in capsys.readouterr().err

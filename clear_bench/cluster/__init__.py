@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from clear_bench.cluster.index import RayIndex
 from clear_bench.cluster.worker import Loading, Opening, Part, Worker, part_of
+from clear_bench.disk import system_fault
 from clear_bench.errors import EnvironmentFault, MissingExtraError, UserError
 from clear_bench.indexes import Precision
 from clear_bench.indexes.rows import Hits
@@ -169,6 +170,8 @@ def _faults(address: str | None, *handles: object) -> Iterator[None]:
     try:
         yield
     except RayTaskError as error:
+        if fault := system_fault(error.cause):
+            raise fault from error
         if isinstance(error.cause, UserError):
             raise error.cause from None
         raise

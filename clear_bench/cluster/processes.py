@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 from clear_bench.cluster.worker import Loading, Worker, part_of
+from clear_bench.disk import refuse_system_faults, system_fault
 from clear_bench.errors import EnvironmentFault, UserError
 from clear_bench.models.rows import Advance, EncodedRows
 from clear_bench.types import Side, Texts
@@ -98,7 +100,8 @@ class Workers:
                 told = _Told(advance, self._lock)
                 try:
                     encoded = _ask(place.connect(), unit, told)
-                except (EOFError, OSError):
+                except (EOFError, OSError) as error:
+                    refuse_system_faults(error)
                     told(-told.count)
                     end = place.died()
                 else:
@@ -146,7 +149,7 @@ def _ask(connection: Connection, unit: Unit, advance: Advance) -> EncodedRows:
 def serve(connection: Connection) -> None:
     """Encode what comes over a connection, until it ends: the worker's side of `Workers`.
 
-    Errors that the user can mend go back to be raised there. Any other one is a bug and ends the worker.
+    Errors go back to be raised there.
     """
     worker = Worker()
     while True:
@@ -157,11 +160,20 @@ def serve(connection: Connection) -> None:
         answer: Any  # Any: what `_ask` knows
         try:
             answer = worker.encode(unit.loading, unit.texts, unit.side, unit.prompt, connection.send)
-        except (UserError, MemoryError) as error:
-            answer = error
         except ConnectionError:
             return
+        except Exception as error:  # raised again over there, where the command ends
+            answer = _portable(error)
         connection.send(answer)
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error that can travel; a bug takes along the traceback that would stay behind."""
+    if known := system_fault(error) or (error if isinstance(error, UserError) else None):
+        return known
+    bug = RuntimeError(f"{type(error).__name__} in a worker: {error}")
+    bug.add_note("".join(traceback.format_exception(error)))
+    return bug
 
 
 @contextmanager

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clear_bench.codes import CODINGS, CodedRows, code, cosines, row_bytes
-from clear_bench.disk import atomic_write, disk_faults, sha256_file, write_text
+from clear_bench.disk import atomic_write, disk_faults, refuse_system_faults, sha256_file, write_text
 from clear_bench.errors import EnvironmentFault
 from clear_bench.types import Side
 
@@ -249,6 +249,7 @@ def shard_problem(path: Path, shape: tuple[int, int], dtype: str, sha256: str | 
     except FileNotFoundError:
         return "is missing"
     except (ValueError, EOFError, OSError) as error:
+        refuse_system_faults(error, path)
         return f"cannot be read ({error})"
     if block.shape != shape or block.dtype != dtype:
         return f"holds {block.dtype} {list(block.shape)} instead of {dtype} {list(shape)}"
