@@ -114,6 +114,8 @@ class Collection:
     """The passages that may be a query's hits, where a task reranks; the grades mean nothing."""
     excludes_own_ids: bool = False
     """Whether a passage that has the query's own id is no hit: the query itself, in some collections."""
+    drops_unanswerable: bool = False
+    """Whether queries that are judged without a relevant passage are left out, instead of counting as 0."""
     bodies: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
     """Passage language -> characters of each text before its body, where answers are judged without titles."""
 
@@ -144,15 +146,19 @@ class Judgements:
 
     pair: LanguagePair
     query_rows: NDArray[np.int64]
-    """Rows of the pair's query texts that are judged with a positive grade, ascending, [q]."""
+    """Rows of the pair's query texts that count, ascending, [q]."""
     indptr: NDArray[np.int64]
     positions: NDArray[np.int64]
     """Passage positions, ascending within a query, [j]."""
     grades: NDArray[np.int32]
     unjudged: int = 0
-    """Queries left out: without judgement or without a positive grade."""
+    """Queries left out: without any judgement."""
     untranslated: int = 0
-    """Queries left out: no relevant passage exists in the passage language."""
+    """Queries left out: they have relevant passages, but none in the passage language."""
+    unanswerable: int = 0
+    """Queries that count as 0: judged, but without a relevant passage in any language."""
+    dropped: int = 0
+    """Such queries, left out because the card says so."""
 
 
 @dataclass(frozen=True, slots=True)

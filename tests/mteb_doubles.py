@@ -60,7 +60,7 @@ class MtebEncoder:
 
 
 class HardTask(AbsTaskRetrieval):  # type: ignore[misc]
-    """Graded judgements, several relevant passages, ties, titles, a query without a relevant passage, candidates."""
+    """Graded judgements, several relevant passages, ties, titles, queries without judgements and with 0 only."""
 
     metadata = TaskMetadata(
         name="HardTask",
@@ -86,7 +86,7 @@ class HardTask(AbsTaskRetrieval):  # type: ignore[misc]
             query["id"]: {name: draw.choice([0, 1, 2, 3]) for name in draw.sample(names, draw.randint(1, 6))}
             | {draw.choice(names): 1}
             for query in queries[1:]
-        }
+        } | {queries[1]["id"]: dict.fromkeys(names[:3], 0)}
         ranked = {query["id"]: draw.sample(names, self.candidates) for query in queries} if self.candidates else None
         return {
             "corpus": Dataset.from_list(passages),

@@ -14,7 +14,7 @@ import clear_bench
 PACKAGE = Path(clear_bench.__file__).parent
 LAYERS = (
     {"types", "errors", "registry", "languages", "codes", "progress", "disk"},
-    {"tasks", "readers", "metrics", "stats", "qrels", "indexes", "losses", "store", "models", "render"},
+    {"tasks", "readers", "metrics", "stats", "qrels", "question", "indexes", "losses", "store", "models", "render"},
     {
         "console",
         "train",

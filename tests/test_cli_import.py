@@ -126,10 +126,14 @@ def test_a_run_is_scored_by_trec_qrels(tmp_path: Path, capsys: pytest.CaptureFix
     line = ["trec", "--model", "m", "--run", f"de:en={run}", "--qrels", qrels, "--task", "theirs"]
     (result,) = imported(capsys, *line, "--metrics", "MRR@10,recall@1", "--out", tmp_path / "out")
     table = result.scores.table.to_pydict()
-    assert table["query_id"] == ["q1", "q2", "q3"]
-    # q1: z, b, a; q2: c; q3 is judged, and the run has nothing for it; q4 has no relevant passage.
-    np.testing.assert_allclose(table["MRR@10"], [1 / 3, 1, 0])
-    assert table["recall@1"] == [0, 1, 0]
+    assert table["query_id"] == ["q1", "q2", "q3", "q4"]
+    # q1: z, b, a; q2: c; q3 is judged, and the run has nothing for it; q4 has no relevant passage and counts all the
+    # same, as with trec_eval -c.
+    np.testing.assert_allclose(table["MRR@10"], [1 / 3, 1, 0, 0])
+    assert table["recall@1"] == [0, 1, 0, 0]
+    assert result.manifest["counts"]["unanswerable"] == {"deu-Latn:eng-Latn": 1}
+    assert invoke(["report", str(result.path)]) == 0
+    assert "1 query has no relevant passage and counts as 0" in capsys.readouterr().out
 
 
 def test_a_run_of_other_queries_is_refused_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

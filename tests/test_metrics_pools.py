@@ -137,6 +137,15 @@ def test_query_without_a_copy_in_its_own_language_has_no_preference() -> None:
     assert value("Max@R", hits) == [5]
 
 
+def test_query_without_a_relevant_passage_finds_nothing_and_has_no_worst_rank() -> None:
+    # Nothing can be found, so what asks whether it was found is 0; what asks where it stands has no answer.
+    hits = pool_hits(FULL, relevant=(-1, -1))
+    hits = replace(hits, relevant_grades=np.zeros((1, 2), dtype=int))
+    assert [value(name, hits) for name in ("sem-nDCG@10", "Complete@12", "top1-both", "top1-content")] == [[0]] * 4
+    undefined = ("LPR", "LPR-top1", "Lang-nDCG@10", "Max@R", "PEER-relevant@10")
+    assert np.isnan([value(name, hits)[0] for name in undefined]).all()
+
+
 def test_peer_tests_the_ranks_of_the_whole_pool() -> None:
     # Two languages, two passages each, ranked en en de de: rank sums 3 and 7.
     # H = 12 / (4 * 5) * (9 / 2 + 49 / 2) - 3 * 5 = 2.4, p = P(chi2 with 1 degree of freedom > 2.4) = 0.12134.

@@ -128,6 +128,20 @@ def test_our_task_scores_the_same_in_plain_mteb(toy: Path, tmp_path: Path) -> No
             assert mean.value == pytest.approx(theirs["test", subset, metric_key(name)], abs=1e-5)
 
 
+def test_our_queries_without_a_relevant_passage_count_as_0_in_plain_mteb(toy: Path, tmp_path: Path) -> None:
+    # q7 is judged with 0 only, and its passage is not even there in German: mteb must not take it for unjudged.
+    qrels, german = toy.parent / "qrels.tsv", toy.parent / "corpus" / "de.jsonl"
+    qrels.write_text(qrels.read_text().replace("q7\tp7\t1", "q7\tp7\t0"))
+    german.write_text("".join(german.read_text().splitlines(keepends=True)[:-1]))
+    done = our_evaluate(OurEncoder(), str(toy), similarity="dot", cache_dir=tmp_path)
+    theirs = cells(evaluate(MtebEncoder(), as_mteb_task(load_card(toy))))
+    for name in done.scores["toy-task"].metrics:
+        for pair, mean in means(done.scores["toy-task"], name).items():
+            subset = f"{pair.passage[:3]}-{pair.query[:3]}"
+            assert mean.n == 8
+            assert mean.value == pytest.approx(theirs["test", subset, metric_key(name)], abs=1e-5)
+
+
 def test_each_text_is_encoded_once_and_never_again(toy: Path, tmp_path: Path) -> None:
     encoder = OurEncoder()
     first = Searcher(encoder, cache_dir=tmp_path)
@@ -191,6 +205,30 @@ def test_a_result_on_their_task_keeps_their_names(tmp_path: Path, monkeypatch: p
     result = mteb.TaskResult.from_disk(paths.pop())
     assert result.get_missing_evaluations(MockRetrievalTask()) == {}
     assert result.is_mergeable(MockRetrievalTask())
+
+
+def test_what_stands_under_the_name_of_mteb_is_the_number_of_mteb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from clear_bench.mteb_bridge.export import write_mteb_result
+    from clear_bench.store.results import read_results
+
+    monkeypatch.setitem(_registry(), "HardTask", HardTask)
+    done = our_evaluate(
+        OurEncoder(), make_plans(find_mteb_tasks("HardTask"), read=read), out=tmp_path / "out", similarity="dot",
+        cache_dir=tmp_path,
+    )  # fmt: skip
+    (result,) = read_results(tmp_path / "out" / done.checkpoint.slug)
+    ours = cells(mteb.TaskResult.from_disk(write_mteb_result(result, tmp_path)))
+    theirs = cells(evaluate(MtebEncoder(), HardTask()))
+    assert ours == pytest.approx({key: theirs[key] for key in ours}, abs=1e-5)
+    part = our_evaluate(
+        OurEncoder(), make_plans(find_mteb_tasks("HardTask"), read=read, limit=5), out=tmp_path / "part",
+        cache_dir=tmp_path,
+    )  # fmt: skip
+    (result,) = read_results(tmp_path / "part" / part.checkpoint.slug)
+    with pytest.raises(InputError, match="is partial"):
+        write_mteb_result(result, tmp_path)
 
 
 def test_the_revision_follows_from_the_content(toy: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -42,10 +44,31 @@ def test_positions_follow_the_corpus_not_the_qrels() -> None:
     assert judged.grades.tolist() == [1, 1, 2]
 
 
-def test_query_without_positive_grade_is_left_out_and_counted() -> None:
+def test_query_judged_with_0_only_counts_and_query_without_a_judgement_does_not() -> None:
+    # As `trec_eval -c` averages: over the queries of the qrels, q1 and q2.
     judged = judge(collection(["q1", "q2", "q3"], {EN: ["a"]}, [("q1", "a", 1), ("q2", "a", 0)]), LanguagePair(EN, EN))
-    assert judged.query_rows.tolist() == [0]
-    assert (judged.unjudged, judged.untranslated) == (2, 0)
+    assert judged.query_rows.tolist() == [0, 1]
+    assert (judged.grades.tolist(), judged.indptr.tolist()) == ([1, 0], [0, 1, 2])
+    assert (judged.unjudged, judged.untranslated, judged.unanswerable, judged.dropped) == (1, 0, 1, 0)
+
+
+def test_query_judged_with_0_only_counts_where_its_passages_are_in_another_language_only() -> None:
+    # q2 cannot be answered in any language, q3 can in English: only q3 says nothing about German passages.
+    rows = [("q1", "a", 1), ("q2", "b", 0), ("q3", "b", 1)]
+    judged = judge(collection(["q1", "q2", "q3"], {EN: ["a", "b"], DE: ["a"]}, rows), LanguagePair(EN, DE))
+    assert (judged.query_rows.tolist(), judged.indptr.tolist()) == ([0, 1], [0, 1, 1])
+    assert (judged.untranslated, judged.unanswerable) == (1, 1)
+
+
+def test_collection_that_drops_unanswerable_queries_leaves_them_out_and_counts_them() -> None:
+    base = collection(["q1", "q2", "q3"], {EN: ["a"]}, [("q1", "a", 1), ("q2", "a", 0)])
+    judged = judge(replace(base, drops_unanswerable=True), LanguagePair(EN, EN))
+    assert (judged.query_rows.tolist(), judged.unjudged, judged.unanswerable, judged.dropped) == ([0], 1, 0, 1)
+
+
+def test_pair_in_which_nothing_is_relevant_is_an_error() -> None:
+    with pytest.raises(DataError, match="eng-Latn:eng-Latn: none of the 1 queries is judged with a relevant passage"):
+        judge(collection(["q1"], {EN: ["a"]}, [("q1", "a", 0)]), LanguagePair(EN, EN))
 
 
 def test_query_whose_passage_is_not_translated_is_left_out_and_counted_apart() -> None:

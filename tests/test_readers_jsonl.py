@@ -427,7 +427,7 @@ def test_queries_cluster_by_themselves_by_passage_or_by_a_field(data: Data) -> N
         "eng-Latn": ["p1", "p2", "q3"], "deu-Latn": ["p1", "p2"], "ara-Arab": ["p1", "q3"]
     }  # fmt: skip
     put(data.folder / "qrels.tsv", tsv([("q1", "p2", "1"), ("q1", "p1", "1")]))
-    assert data.read('cluster = "passage"').clusters["eng-Latn"] == ["p1", "q2", "q3"]
+    assert data.read('cluster = "passage"').clusters["eng-Latn"] == ["p1", "query q2", "query q3"]
     for code, rows in QUERIES.items():
         put(data.path("queries", code), jsonl([{**row, "article": int(row["_id"][1]) // 2} for row in rows]))
     assert data.read('cluster = "article"').clusters["eng-Latn"] == ["0", "1", "1"]

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from clear_bench import score
 from clear_bench.api.cells import cells, run_table, score_table
 from clear_bench.api.countable import NOT_COUNTED, uncountable
-from clear_bench.api.manifest import describe, now, provenance, queries_left_out
+from clear_bench.api.manifest import describe, judged_counts, now, provenance
 from clear_bench.api.plan import Plan
 from clear_bench.api.retriever import Retriever
 from clear_bench.disk import write_text
@@ -166,7 +166,7 @@ def _measure(
         if writer:
             writer.close()
     seconds = {"encode": prepared - begin, "search": time.perf_counter() - prepared}
-    counts = ready.counts | {"pairs": len(tables), "hits": hits, "ties": ties, "left_out": queries_left_out(plan)}
+    counts = ready.counts | {"pairs": len(tables), "hits": hits, "ties": ties} | judged_counts(plan)
     table = pa.concat_tables(tables)
     counts |= {"uncounted": _uncounted(plan, table)}
     whole = {**manifest, "counts": counts, **provenance(started, seconds, output.command)}

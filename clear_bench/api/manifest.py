@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from clear_bench import __version__
-from clear_bench.api.plan import Plan, question_digest
+from clear_bench.api.identity import digests, identity
+from clear_bench.api.plan import Plan
 from clear_bench.api.retriever import Retriever
-from clear_bench.models.checkpoint import digest_of
-from clear_bench.qrels import judgement_digest
 from clear_bench.readers.given import brought
 
 PACKAGES = (
@@ -28,6 +27,12 @@ PACKAGES = (
     "numpy",
     "mteb",
 )
+LEFT_OUT = {
+    "unjudged": "a query without a judgement",
+    "untranslated": "a query whose relevant passages are all in other languages",
+    "dropped": "a query that is judged without a relevant passage, which the card drops",
+}
+"""Why a query does not count for a pair: count in `Judgements` -> words."""
 
 
 def versions() -> dict[str, str]:
@@ -46,9 +51,9 @@ def describe(plan: Plan, retriever: Retriever, folder: Path | None = None) -> di
 
     `folder` is where the result will be: the path of a user's own card is relative to it.
     """
-    task, checkpoint, question = plan.task, retriever.checkpoint, question_digest(plan)
+    task, checkpoint, named = plan.task, retriever.checkpoint, digests(plan)
     return {
-        "identity": digest_of({"model": checkpoint.fingerprint, "question": question, "settings": retriever.settings}),
+        "identity": identity(named, retriever),
         "kind": getattr(retriever, "kind", "measured"),
         "model": {
             "name": checkpoint.name,
@@ -82,21 +87,19 @@ def describe(plan: Plan, retriever: Retriever, folder: Path | None = None) -> di
         "partial": plan.limit is not None,
         "limit": plan.limit,
         "run_depth": plan.run_depth,
-        "digests": {
-            "question": question,
-            "queries": {language: texts.digest for language, texts in plan.query_texts.items()},
-            "corpora": {language: texts.digest for language, texts in plan.passage_texts.items()},
-            "qrels": {str(pair): judgement_digest(plan.collection, pair) for pair in plan.pairs},
-        },
+        "digests": named,
     }
 
 
-def queries_left_out(plan: Plan) -> dict[str, dict[str, int]]:
-    """Count, per pair, the queries that do not count and why; pairs where all count are not listed."""
+def judged_counts(plan: Plan) -> dict[str, Any]:  # Any: JSON
+    """Count, per pair, the queries that count as 0 for lack of a relevant passage, and those left out and why.
+
+    Pairs that have none are not listed.
+    """
+    out = {str(one.pair): {name: getattr(one, name) for name in LEFT_OUT} for one in plan.judgements}
     return {
-        str(judged.pair): {"unjudged": judged.unjudged, "untranslated": judged.untranslated}
-        for judged in plan.judgements
-        if judged.unjudged or judged.untranslated
+        "unanswerable": {str(one.pair): one.unanswerable for one in plan.judgements if one.unanswerable},
+        "left_out": {pair: counts for pair, counts in out.items() if any(counts.values())},
     }
 
 

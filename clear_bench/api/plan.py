@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 from clear_bench import metrics, readers
 from clear_bench.api.countable import keep_countable
 from clear_bench.errors import UsageError
-from clear_bench.models.checkpoint import digest_of
-from clear_bench.qrels import judge_all, judgement_digest
+from clear_bench.qrels import judge_all
 from clear_bench.tasks import Task, find_tasks, plan_pairs
 from clear_bench.types import Collection, Judgements, LanguagePair, Texts
 
@@ -149,28 +148,3 @@ def first_queries(collection: Collection, limit: int) -> Collection:
         if language in collection.answers:
             answers[language] = [collection.answers[language][row] for row in rows]
     return replace(collection, queries=queries, clusters=clusters, answers=answers)
-
-
-def question_digest(plan: Plan) -> str:
-    """Name the question a result answers: texts, judgements, pairs, metrics and depth, whatever the model."""
-    return digest_of(
-        {
-            "task": plan.task.name,
-            "queries": {language: texts.digest for language, texts in plan.query_texts.items()},
-            "corpora": {language: texts.digest for language, texts in plan.passage_texts.items()},
-            "qrels": {str(pair): judgement_digest(plan.collection, pair) for pair in plan.pairs},
-            "instruction": plan.task.instruction,
-            "metrics": plan.metrics,
-            "run_depth": plan.run_depth,
-            "limit": plan.limit,
-            **_restrictions(plan),
-        }
-    )
-
-
-def _restrictions(plan: Plan) -> dict[str, object]:
-    """Say which passages may be hits, where it is not all of them."""
-    candidates = plan.collection.candidates
-    chosen = {str(pair): candidates[pair].digest for pair in plan.pairs if pair in candidates}
-    own = {"excludes_own_ids": True} if plan.collection.excludes_own_ids else {}
-    return own | ({"candidates": chosen} if chosen else {})

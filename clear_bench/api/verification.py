@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from clear_bench import metrics, readers
-from clear_bench.api.plan import Plan, Read, make_plan, question_digest
+from clear_bench.api.identity import digests
+from clear_bench.api.plan import Plan, Read, make_plan
 from clear_bench.compare.pairing import MEANS
 from clear_bench.errors import NotComparableError, TamperedError
 from clear_bench.qrels import find_rows
 from clear_bench.score import score
-from clear_bench.store.results import Result
+from clear_bench.store.results import SCORES, Result
 from clear_bench.store.trec import read_run
 from clear_bench.tasks import Task, select_pairs
 from clear_bench.types import Judgements, Run
@@ -68,7 +69,7 @@ def verify_result(result: Result, task: Task, read: Read = readers.read) -> Veri
         run_depth=made["run_depth"],
         read=read,
     )
-    if question_digest(plan) != made["digests"]["question"]:
+    if digests(plan)["question"] != made["digests"]["question"]:
         msg = f"{result.path}: the collection of {task.name!r} on this machine differs from the one that was evaluated"
         raise NotComparableError(msg)
     beyond = {name: reason for name in plan.metrics if (reason := _why_not(name, plan))}
@@ -76,7 +77,7 @@ def verify_result(result: Result, task: Task, read: Read = readers.read) -> Veri
     hits = read_run(result)
     for judgements in plan.judgements:
         run = _stored_run(plan, hits, judgements)
-        _compare(result, judgements, able, score(run, judgements, able, plan.collection))
+        _compare(result, plan, judgements, able, score(run, judgements, able, plan.collection))
     return Verified(result.path, result.task, able, beyond)
 
 
@@ -106,11 +107,14 @@ def _stored_run(plan: Plan, hits: pa.Table, judgements: Judgements) -> Run:
     return Run(pair, judgements.query_rows, positions, similarities)
 
 
-def _compare(result: Result, judgements: Judgements, names: tuple[str, ...], values: NDArray[np.float64]) -> None:
+def _compare(
+    result: Result, plan: Plan, judgements: Judgements, names: tuple[str, ...], values: NDArray[np.float64]
+) -> None:
     pair, table = judgements.pair, result.scores.table
     stored = table.filter(
         pc.and_(pc.equal(table["query_language"], pair.query), pc.equal(table["passage_language"], pair.passage))
     )
+    _require_same_queries(result, plan, judgements, stored)
     for name, computed in zip(names, values, strict=True):
         kept = stored[name].to_numpy()
         wrong = ~np.isclose(kept, computed, rtol=0, atol=TOLERANCE, equal_nan=True)
@@ -120,4 +124,16 @@ def _compare(result: Result, judgements: Judgements, names: tuple[str, ...], val
                 f"{result.path}: {name} of {pair}, query {stored['query_id'][row]}, is stored as {kept[row]},"
                 f" but its run gives {computed[row]}"
             )
+            raise TamperedError(msg)
+
+
+def _require_same_queries(result: Result, plan: Plan, judgements: Judgements, stored: pa.Table) -> None:
+    """Refuse rows that are not the queries that count, in their order and their clusters."""
+    collection, pair, rows = plan.collection, judgements.pair, judgements.query_rows
+    ids = collection.queries[pair.query].ids.take(pa.array(rows)).to_pylist()
+    clusters = [collection.clusters[pair.query][row] for row in rows.tolist()]
+    for name, wanted in (("query_id", ids), ("cluster_id", clusters)):
+        if stored[name].to_pylist() != wanted:
+            what = "queries" if name == "query_id" else "clusters"
+            msg = f"{result.path}: the {what} of {pair} in {SCORES} are not those that its task counts there"
             raise TamperedError(msg)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +142,8 @@ def _document(done: Iterable[Evaluation]) -> dict[str, object]:
 
 
 def _show_plan(model: str, plans: Sequence[Plan], as_json: bool) -> None:
+    from clear_bench.api.manifest import LEFT_OUT
+
     rows = [
         {
             "task": plan.task.name,
@@ -150,6 +152,8 @@ def _show_plan(model: str, plans: Sequence[Plan], as_json: bool) -> None:
             "passages": sum(map(len, plan.passage_texts.values())),
             "texts": len(plan.query_texts) + len(plan.passage_texts),
             "judged": sum(len(judged.query_rows) for judged in plan.judgements),
+            "unanswerable": sum(judged.unanswerable for judged in plan.judgements),
+            "left_out": {name: sum(getattr(judged, name) for judged in plan.judgements) for name in LEFT_OUT},
             "metrics": list(plan.metrics),
             "depth": max(plan.depth(pair.passage) for pair in plan.pairs),
         }
@@ -162,6 +166,16 @@ def _show_plan(model: str, plans: Sequence[Plan], as_json: bool) -> None:
         say(f"{model} on {row['task']}: {row['pairs']} pairs, {row['judged']:,} searches to depth {row['depth']}")
         say(f"  encode {row['texts']} text sets: {row['queries']:,} queries, {row['passages']:,} passages")
         say(f"  metrics {', '.join(plan.metrics)}")
-        out = sum(judged.untranslated + judged.unjudged for judged in plan.judgements)
-        if out:
-            say(f"  left out {out:,} times: a query without a judged passage in the passage language")
+        for text in _counted(plan):
+            say(f"  {text}")
+
+
+def _counted(plan: Plan) -> Iterator[str]:
+    """Say which queries of a plan count as 0 or are left out, and why."""
+    from clear_bench.api.manifest import LEFT_OUT
+
+    if zero := sum(judged.unanswerable for judged in plan.judgements):
+        yield f"counted as 0 {zero:,} times: a query that is judged without a relevant passage"
+    for name, reason in LEFT_OUT.items():
+        if out := sum(getattr(judged, name) for judged in plan.judgements):
+            yield f"left out {out:,} times: {reason}"

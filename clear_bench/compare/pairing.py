@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clear_bench.errors import InputError, NotComparableError
+from clear_bench.question import differences
 from clear_bench.registry import unknown
 from clear_bench.render.numbers import points
 from clear_bench.stats.clusters import Floats, Ints
@@ -156,20 +157,13 @@ def _require_equal(results: Seeds, what: str, values: Sequence[object]) -> None:
 
 
 def _require_same_texts(results: Seeds, pairs: Sequence[LanguagePair]) -> None:
-    """Compare the digests that both results carry; an imported result may lack them."""
-    first = results[0].manifest.get("digests", {})
-    wanted = {"queries": [p.query for p in pairs], "corpora": [p.passage for p in pairs], "qrels": [*map(str, pairs)]}
-    if any(pair.is_pool for pair in pairs):
-        wanted["corpora"] += list(first.get("corpora", {}))  # a pool is made of the other corpora
-    names = {"queries": "queries", "corpora": "passages", "qrels": "relevance judgements"}
-    for result in results[1:]:
-        other = result.manifest.get("digests", {})
-        for part, keys in wanted.items():
-            for key in dict.fromkeys(keys):
-                here, there = first.get(part, {}).get(key), other.get(part, {}).get(key)
-                if here != there and here is not None and there is not None:
-                    where = f"{here[:12]} in {results[0].path}, {there[:12]} in {result.path}"
-                    raise NotComparableError(f"the {names[part]} of {key} differ: {where}{_limits(results[0], result)}")
+    """Compare the digests of everything that moves a score; an imported result may lack them."""
+    one = results[0]
+    for other in results[1:]:
+        found = differences(one.manifest.get("digests", {}), other.manifest.get("digests", {}), pairs)
+        for words, key, here, there in found:
+            where = f"{here[:12]} in {one.path}, {there[:12]} in {other.path}"
+            raise NotComparableError(f"the {words} of {key} differ: {where}{_limits(one, other)}")
 
 
 def _limits(one: Result, other: Result) -> str:

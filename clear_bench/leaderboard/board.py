@@ -167,7 +167,8 @@ def _size(summary: Summary) -> str:
     cells = summary.cells.values()
     most, clusters = max((v.n for v in cells), default=0), max((v.clusters for v in cells), default=0)
     pairs = f"{count(len(summary.pairs))} pair{'s' if len(summary.pairs) > 1 else ''}"
-    return markdown(f"{pairs} of {names}; up to {count(most)} queries in {count(clusters)} clusters a pair")
+    size = f"{pairs} of {names}; up to {count(most)} queries in {count(clusters)} clusters a pair"
+    return markdown("; ".join(filter(None, (size, summary.unanswerable))))
 
 
 def _licence(summary: Summary) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from clear_bench.errors import InputError
 from clear_bench.leaderboard.references import REFERENCES
+from clear_bench.question import asked
 from clear_bench.render.records import Summary, Value
 from clear_bench.store.results import Result
 
@@ -49,9 +50,9 @@ def questions(summaries: Sequence[Summary]) -> list[list[Summary]]:
 
 def question(manifest: Mapping[str, Any]) -> tuple[object, ...]:  # Any: JSON
     """Say what was asked, whatever the run depth or the further metrics."""
-    digests, task = manifest["digests"], manifest["task"]
-    texts = [sorted(digests[name].items()) for name in ("queries", "corpora", "qrels")]
-    return (task["main_metric"], task.get("instruction") or "", sorted(manifest["pairs"]), *texts)
+    task = manifest["task"]
+    data = [(name, *sorted(found.items())) for name, found in asked(manifest["digests"]).items()]
+    return (task["main_metric"], task.get("instruction") or "", sorted(manifest["pairs"]), *data)
 
 
 def bands(values: Sequence[Value]) -> list[tuple[int, int]]:

@@ -126,16 +126,17 @@ def top_neither(hits: PoolHits, k: None = None) -> Values:
 def worst_rank(hits: PoolHits, k: None = None) -> Values:
     """Give the rank of the last relevant copy (Max@R); lower is better.
 
-    A copy that the ranking lacks takes the last rank of the pool.
+    A copy that the ranking lacks takes the last rank of the pool. A query without a relevant passage does not count.
     """
     relevant = hits.grades > 0
     last = relevant.shape[1] - relevant[:, ::-1].argmax(axis=1)
-    return np.where(_found_all(hits, relevant), last, len(hits.language)).astype(np.float64)
+    ranks = np.where(_found_all(hits, relevant), last, len(hits.language)).astype(np.float64)
+    return np.where(_has_relevant(hits), ranks, np.nan)
 
 
 def complete(hits: PoolHits, k: int) -> Values:
     """Say whether every relevant copy is among the first k hits (Complete@k)."""
-    return _found_all(hits, hits.grades[:, :k] > 0).astype(np.float64)
+    return (_has_relevant(hits) & _found_all(hits, hits.grades[:, :k] > 0)).astype(np.float64)
 
 
 def equal_expected_rank(hits: PoolHits, k: int) -> Values:
@@ -153,7 +154,8 @@ def equal_expected_rank_of_relevant(hits: PoolHits, k: int) -> Values:
     """Give PEER@k over the relevant passages: one test for each positive grade, averaged with equal weights.
 
     Those after k are tied behind the found ones. The authors' package `peer_measure` gives them instead a rank that
-    depends on their number, so that it can come before a found one. A grade in one language alone gives 1.
+    depends on their number, so that it can come before a found one. A grade in one language alone gives 1. A query
+    without a relevant passage does not count.
     """
     languages = hits.language_of(hits.positions[:, :k])
     levels = np.unique(hits.relevant_grades[hits.relevant_grades > 0])
@@ -163,13 +165,17 @@ def equal_expected_rank_of_relevant(hits: PoolHits, k: int) -> Values:
         sizes = _count(np.where(same, hits.language_of(hits.relevant), -1), hits.languages)
         p[i] = _kruskal(np.where(hits.grades[:, :k] == level, languages, -1), sizes)
         judged[i] = same.any(axis=1)
-    return np.asarray((p * judged).sum(axis=0) / judged.sum(axis=0))
+    return np.where(_has_relevant(hits), ratio((p * judged).sum(axis=0), judged.sum(axis=0)), np.nan)
 
 
 def _top(hits: PoolHits) -> tuple[Flags, Flags]:
     """Say of each first hit whether its content and its language are right."""
     language = hits.language_of(hits.positions[:, 0])
     return hits.grades[:, 0] > 0, (language == hits.query_language) & (language >= 0)
+
+
+def _has_relevant(hits: PoolHits) -> Flags:
+    return np.asarray((hits.relevant >= 0).any(axis=1))
 
 
 def _found_all(hits: PoolHits, relevant: Flags) -> Flags:

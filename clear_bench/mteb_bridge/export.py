@@ -20,7 +20,8 @@ def write_mteb_result(result: Result, out: Path) -> Path:
     """Write a result where `mteb.ResultCache(out)` finds it; gives the file.
 
     mteb takes it for a result of `as_mteb_task` on the same data. A result on a task of mteb keeps that task's name,
-    revision and subsets. Raises `InputError` for a result that was imported: it does not know its data.
+    revision and subsets. Raises `InputError` for a result that was imported, which does not know its data, and for a
+    partial one, whose means are not those of all queries.
     """
     from mteb.cache import ResultCache
     from mteb.results.task_result import TaskResult
@@ -28,6 +29,10 @@ def write_mteb_result(result: Result, out: Path) -> Path:
     manifest, main = result.manifest, result.manifest["task"]["main_metric"]
     if manifest.get("kind") != "measured":
         msg = f"{result.path} was imported and not measured here; mteb would take it for a measurement"
+        raise InputError(msg)
+    if manifest.get("partial"):
+        limit = f"--limit {manifest.get('limit')}"
+        msg = f"{result.path} is partial ({limit}); mteb would take its means for those of all queries"
         raise InputError(msg)
     means = means_by_pair(result.scores, main)
     cache, meta = ResultCache(out), model_meta(manifest["model"])

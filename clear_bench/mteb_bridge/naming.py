@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from clear_bench import question
+
 if TYPE_CHECKING:
     from mteb.models.model_meta import ModelMeta
 
@@ -22,8 +24,8 @@ def task_name(name: str) -> str:
 
 
 def data_revision(digests: Mapping[str, Mapping[str, str]]) -> str:
-    """Name the data of a task by the digests of its `queries`, `corpora` and `qrels`, laid out as in a manifest."""
-    content = {part: dict(sorted(digests[part].items())) for part in ("queries", "corpora", "qrels")}
+    """Name the data of a task by the digests of everything that moves a score, laid out as in a manifest."""
+    content = {name: dict(sorted(found.items())) for name, found in question.asked(digests).items()}
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
 
 

@@ -73,8 +73,8 @@ def our_name(name: str, suffixes: Sequence[str]) -> str:
 def read(task: Task, pairs: Sequence[LanguagePair], offline: bool = False) -> Collection:
     """Load the data of pairs through mteb, as its own evaluation would see them.
 
-    Queries without judgements are left out, as in mteb; one whose judgements are all 0 is left out here and scores 0
-    there. Raises `DataError` for a judgement of a passage that the corpus lacks.
+    Queries without judgements are left out, and one whose judgements are all 0 scores 0, both as in mteb. Raises
+    `DataError` for a judgement of a passage that the corpus lacks.
     """
     subsets = {str(task.options["subsets"][str(pair)]): pair for pair in pairs}
     with _offline(offline):
@@ -265,4 +265,4 @@ def _clusters(queries: Texts, qrels: Mapping[LanguagePair, Qrels]) -> list[str]:
     ):
         if grade > 0:
             best[query] = min((-grade, passage), best.get(query, (0, "")))
-    return [f"{queries.language}/{best[key][1] if key in best else key}" for key in queries.ids.to_pylist()]
+    return [f"{queries.language}/{best[key][1] if key in best else f'query {key}'}" for key in queries.ids.to_pylist()]

@@ -10,9 +10,9 @@ from datasets import Dataset
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 
-from clear_bench import metrics, readers
+from clear_bench import metrics, question, readers
 from clear_bench.mteb_bridge.naming import data_revision, task_name
-from clear_bench.qrels import judge_all, judgement_digest
+from clear_bench.qrels import judge_all
 from clear_bench.rerank import rank_named
 from clear_bench.score import mean, score
 from clear_bench.store.mteb_json import SPELLINGS, metric_key, subset_languages, subset_names
@@ -36,7 +36,8 @@ class ClearTask(AbsTaskRetrieval):  # type: ignore[misc]  # mteb is not typed fo
         self.collection = readers.read(self.task, self.pairs)
         names = subset_names(self.pairs)
         self.judgements = {names[judged.pair]: judged for judged in judge_all(self.collection, self.pairs)}
-        dataset = {**self.metadata.dataset, "revision": data_revision(_digests(self.collection, self.pairs))}
+        digests = question.digests(self.collection, self.judgements.values())
+        dataset = {**self.metadata.dataset, "revision": data_revision(digests)}
         self.metadata = self.metadata.model_copy(update={"dataset": dataset})
         self.k_values = sorted({*AbsTaskRetrieval.k_values, *_depths(self.task, self.collection, self.pairs)})
         super().__init__(**settings)
@@ -97,16 +98,6 @@ def _metadata(task: Task, pairs: Sequence[LanguagePair]) -> TaskMetadata:
     )
 
 
-def _digests(collection: Collection, pairs: Sequence[LanguagePair]) -> dict[str, dict[str, str]]:
-    """Lay out the digests as a manifest does."""
-    passages = {part.language: part for pair in pairs for part in collection.parts(pair.passage)}
-    return {
-        "queries": {pair.query: collection.queries[pair.query].digest for pair in pairs},
-        "corpora": {language: texts.digest for language, texts in passages.items()},
-        "qrels": {str(pair): judgement_digest(collection, pair) for pair in pairs},
-    }
-
-
 def _depths(task: Task, collection: Collection, pairs: Sequence[LanguagePair]) -> set[int]:
     """List how many hits the card's metrics look at."""
     sizes = [[len(part) for part in collection.parts(pair.passage)] for pair in pairs]
@@ -128,9 +119,10 @@ def _split_data(collection: Collection, judged: Judgements, corpus: Dataset) -> 
         key: dict(zip(names[start:end], grades[start:end], strict=True))
         for key, start, end in zip(queries["id"], cuts[:-1], cuts[1:], strict=True)
     }
-    if not names:  # judged by answers: mteb drops a query without qrels, so each gets one that says nothing
-        nothing = {collection.passage_ids(judged.pair.passage)[0].as_py(): 0}
-        relevant = dict.fromkeys(relevant, nothing)
+    # mteb drops a query without qrels, so one that is judged by answers, or whose judged passages are all in other
+    # languages, gets one that says nothing.
+    nothing = {collection.passage_ids(judged.pair.passage)[0].as_py(): 0}
+    relevant = {key: found or nothing for key, found in relevant.items()}
     return {"corpus": corpus, "queries": queries, "relevant_docs": relevant, "top_ranked": None}
 
 

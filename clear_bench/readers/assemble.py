@@ -73,6 +73,7 @@ def assemble(task: Task, pairs: Sequence[LanguagePair], raw: Raw) -> Collection:
         else {},
         merged={language: corpus.merged for language, corpus in raw.corpora.items() if corpus.merged},
         bodies={language: corpus.body for language, corpus in raw.corpora.items()} if raw.judges_body else {},
+        drops_unanswerable=view.drops_unanswerable(task),
     )
 
 

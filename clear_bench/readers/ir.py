@@ -8,7 +8,8 @@ The card's `[options]` say how the files are written; what their entries may be 
     [options.qrels]     query, passage, grade: names of columns; header = [...] for files split at blanks, as TREC's
                         are, and where = { COLUMN = "VALUE" } to keep some of their lines
     [options]           parallel: ids mean the same in all languages; judge = "text": no answers from titles;
-                        names: a second name of each code, for entries; hashes: of files by name
+                        names: a second name of each code, for entries; hashes: of files by name;
+                        unanswerable = "drop": leave out queries that are judged without a relevant passage
 
 A query file that differs by passage language (`{passage}` in its entry) gives ids of the form `code/id`.
 """
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from clear_bench.errors import CardError, DataError
-from clear_bench.readers import questions, trec
+from clear_bench.readers import questions, trec, view
 from clear_bench.readers.arrow import Corpus, convert, passages
 from clear_bench.readers.assemble import Cell, Raw, asked, assemble, cells
 from clear_bench.readers.columns import Layout, read_columns
@@ -50,7 +51,10 @@ def check(task: Task, pairs: Sequence[LanguagePair]) -> None:
     """Check the keys that only this reader knows; touches no file and no network."""
     where = f"card {task.name}"
     refuse_unknown_keys(task.files, ("corpus", "queries", "qrels"), f"{where}: [files]")
-    refuse_unknown_keys(task.options, (*_OPTIONS, "parallel", "judge", "names", "hashes"), f"{where}: [options]")
+    refuse_unknown_keys(
+        task.options, (*_OPTIONS, "parallel", "judge", "names", "hashes", "unanswerable"), f"{where}: [options]"
+    )
+    view.drops_unanswerable(task)
     for table, keys in _OPTIONS.items():
         refuse_unknown_keys(task.options.get(table, {}), keys, f"{where}: [options.{table}]")
     lookup(questions.FORMATS, _format(task), f"{where}: [options.queries] format")

@@ -3,7 +3,7 @@
 `qrels` is one file where ids mean the same in every language, or one per pair (`qrels/{query}-{passage}.tsv`).
 In the first case queries with equal ids are resampled together across languages, in the second they are not;
 `parallel = true` or `false` in the card's `[options]` overrules that. `answers = "FIELD"` names the queries' field
-of gold answers.
+of gold answers, and `unanswerable = "drop"` leaves out queries that are judged without a relevant passage.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ def check(task: Task, pairs: Sequence[LanguagePair]) -> None:
     """Check the keys that only this reader knows, and that every file of the pairs is there."""
     where = f"card {task.name}"
     refuse_unknown_keys(task.files, _PLACEHOLDERS, f"{where}: [files]")
-    refuse_unknown_keys(task.options, ("parallel", "answers"), f"{where}: [options]")
+    refuse_unknown_keys(task.options, ("parallel", "answers", "unanswerable"), f"{where}: [options]")
     for key, kind in (("parallel", bool), ("answers", str)):
         if not isinstance(task.options.get(key, kind()), kind):
             msg = f"{where}: [options] {key!r} is {task.options[key]!r}, but must be a {kind.__name__}"
             raise CardError(msg)
+    view.drops_unanswerable(task)
     if "path" not in task.source:
         msg = f"{where}: the reader 'jsonl' reads local files; give [source] path = \".\" instead of hub"
         raise CardError(msg)
@@ -86,6 +87,7 @@ def read(task: Task, pairs: Sequence[LanguagePair], offline: bool = False) -> Co
         pools=view.make_pools(task, [pair.passage for pair in pairs]),
         answers={language: view.answers(rows, gold) for language, rows in queries.items()} if gold else {},
         merged={language: rows.merged for language, rows in corpora.items() if rows.merged},
+        drops_unanswerable=view.drops_unanswerable(task),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from clear_bench.errors import DataError
+from clear_bench.errors import CardError, DataError
 from clear_bench.readers.judged import Judged, absent
 from clear_bench.readers.rows import Rows
 from clear_bench.types import Pool, Qrels, make_qrels
@@ -40,6 +40,18 @@ def merge_same_text(rows: Rows) -> tuple[Rows, dict[str, str]]:
         if first.setdefault(text, key) != key:
             renamed[key], mask[i] = first[text], False
     return (rows.filter(mask) if renamed else rows), renamed
+
+
+def drops_unanswerable(task: Task) -> bool:
+    """Read `unanswerable` in a card's `[options]`: what becomes of queries that are judged without a relevant passage.
+
+    They count as 0 unless it is "drop". Raises `CardError` for any other value.
+    """
+    value = task.options.get("unanswerable", "count")
+    if value not in ("count", "drop"):
+        msg = f'card {task.name}: [options] unanswerable is {value!r}, but must be "count" (as 0) or "drop"'
+        raise CardError(msg)
+    return bool(value == "drop")
 
 
 def check_counts(task: Task, side: str, rows: Mapping[str, Rows]) -> None:
@@ -96,12 +108,12 @@ def relevant_passages(judged: Iterable[Judged], renamed: Mapping[str, str]) -> d
 def clusters(task: Task, rows: Rows, relevant: Mapping[str, str], prefix: str) -> list[str]:
     """Give the resampling cluster of every query: itself, its relevant passage, or a field, as the card says.
 
-    A query without a relevant passage is its own cluster (and is scored nowhere). Queries of different languages are
-    resampled together when their labels are equal, so languages whose ids mean different things need a `prefix`.
+    A query without a relevant passage is its own cluster. Queries of different languages are resampled together when
+    their labels are equal, so languages whose ids mean different things need a `prefix`.
     """
     labels = rows.ids.to_pylist()
     if task.cluster == "passage":
-        labels = [relevant.get(key, key) for key in labels]
+        labels = [relevant.get(key, f"query {key}") for key in labels]
     elif task.cluster != "query":
         labels = [_label(value, task.cluster, rows) for value in rows.fields[task.cluster]]
     return [f"{prefix}{label}" for label in labels]

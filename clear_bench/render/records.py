@@ -87,6 +87,21 @@ class Summary:
         return f"only the first {limit} queries of each language" if self.manifest.get("partial") else ""
 
     @property
+    def unanswerable(self) -> str:
+        """Say how many queries are judged without a relevant passage, and what became of them; empty for none."""
+        counts = self.manifest.get("counts", {})
+        zero = max(counts.get("unanswerable", {}).values(), default=0)
+        out = max((one.get("dropped", 0) for one in counts.get("left_out", {}).values()), default=0)
+        if not zero and not out:
+            return ""
+        fate = "counts as 0" if zero else "is left out, as the card says"
+        if max(zero, out) == 1:
+            return f"1 query has no relevant passage and {fate}"
+        several = fate.replace("counts", "count").replace("is left", "are left")
+        where = "up to " if len(self.pairs) > 1 else ""
+        return f"{where}{max(zero, out):,} queries of a pair have no relevant passage and {several}"
+
+    @property
     def groups(self) -> Mapping[str, Value]:
         """Macro means over groups of pairs; the keys are those of `TITLES`, groups without a value left out."""
         return self.by_group[self.metric]

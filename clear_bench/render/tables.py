@@ -156,7 +156,7 @@ def _note(summary: Summary) -> str:
     parts = [f"English: {shown_value(summary.groups['english'])}"] if "english" in summary.groups else []
     parts += [f"{TITLES['pool']}: {shown_value(summary.groups['pool'])}"] if "pool" in summary.groups else []
     parts += [f"{TITLES['all']}: {shown_value(summary.groups['all'])}"] if "all" in summary.groups else []
-    return "; ".join([*parts, *filter(None, [summary.limits, summary.seen])])
+    return "; ".join([*parts, *filter(None, [summary.limits, summary.unanswerable, summary.seen])])
 
 
 def _span(metric: str, value: Value | None) -> str:
