@@ -186,7 +186,7 @@ def named(card: Path) -> str:
 def test_no_key_of_a_card_is_forgotten() -> None:
     for_people = {"title", "licence", "description", "citation", "grades", "overlaps", "groups", "size"}
     # The reader and the source lead to the texts, which are digested; counts are only compared with what was read.
-    leads_there = {"reader", "source", "folder", "expected"}
+    leads_there = {"reader", "source", "folder", "card", "expected"}
     assert {field.name for field in fields(Task)} == {*CARDS} | for_people | leads_there
 
 
