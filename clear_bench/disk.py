@@ -67,6 +67,20 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+PLAIN_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._+-]{0,98}[A-Za-z0-9_+-])?"
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10))}
+"""What Windows takes for a device, whatever follows after a dot."""
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name can be a part of a file's name in any folder and on any system: no way out of it, no device.
+
+    >>> [is_plain_name(name) for name in ("xquad-r", "mteb-A.de", "..", "a/b", "nul.x", "a.", "")]
+    [True, True, False, False, False, False, False]
+    """
+    return re.fullmatch(PLAIN_NAME, name) is not None and name.partition(".")[0].lower() not in _DEVICES
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file as a whole, UTF-8."""
     with atomic_write(path) as temporary:

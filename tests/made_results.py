@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clear_bench.render.records import Change, Entry
-from clear_bench.store.results import SCORES, read_result, save_result
+from clear_bench.store.results import KEYS, SCORES, read_result, save_result
 from clear_bench.types import LanguagePair
 
 CODES = (
@@ -127,6 +127,8 @@ def save(
     pairs = pairs or matrix(codes)
     manifest = make_manifest(model, task, pairs, fingerprint, **more)
     table = make_scores(pairs, **(scores or {}))
+
+    manifest["task"]["metrics"] = [name for name in table.column_names if name not in KEYS]
 
     def write(folder: Path) -> dict[str, Any]:
         pq.write_table(table, folder / SCORES)

@@ -13,8 +13,9 @@ import clear_bench
 
 PACKAGE = Path(clear_bench.__file__).parent
 LAYERS = (
-    {"types", "errors", "registry", "languages", "codes", "progress", "disk"},
-    {"tasks", "readers", "metrics", "stats", "qrels", "question", "indexes", "losses", "store", "models", "render"},
+    {"types", "errors", "registry", "languages", "codes", "progress", "disk", "documents", "json_schema"},
+    {"metrics", "stats", "qrels", "losses"},
+    {"tasks", "readers", "question", "indexes", "store", "models", "render"},
     {
         "console",
         "train",

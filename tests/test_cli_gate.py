@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from paired_results import EN, drawn, save_scores
 
 from clear_bench.cli import invoke
+from clear_bench.cli.gate_outputs import announce, write_files
+from clear_bench.gate import Check
 
 DE_EN, DE, AR, DE_AR = "deu-Latn:eng-Latn", "deu-Latn:deu-Latn", "ara-Arab:ara-Arab", "deu-Latn:ara-Arab"
 HOSTILE = ["org/x|<script>", "$\\frac{", "[/bold]", "::error::boom", "a]]>&\x07"]
@@ -35,7 +37,7 @@ def shifted(scores: NDArray[np.float64], mean: float, sd: float = 0.1) -> NDArra
 @pytest.fixture
 def results(tmp_path: Path) -> dict[str, str]:
     """A base and candidates that gained, lost, and changed too little to tell."""
-    base = drawn(400, 0.7, 0.1)
+    base = drawn(400, 0.5, 0.05)
     sides = {"base": base, "better": shifted(base, 0.03), "worse": shifted(base, -0.05), "open": shifted(base, -0.005)}
     return {
         name: str(save_scores(tmp_path / name / "xquad", {EN: values, DE_EN: base}, f"org/{name}"))
@@ -95,7 +97,7 @@ def test_a_margin_that_cannot_be_meant_exits_2(results: dict[str, str], margin: 
 def test_partial_results_exit_3_and_print_no_verdict(
     results: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    partial = save_scores(tmp_path / "p" / "xquad", {EN: drawn(40)}, partial=True, limit=40)
+    partial = save_scores(tmp_path / "p" / "xquad", {EN: drawn(40, 0.5, 0.1)}, partial=True, limit=40)
     assert invoke(["gate", results["base"], str(partial)]) == 3
     shown = capsys.readouterr()
     assert not shown.out
@@ -105,13 +107,13 @@ def test_partial_results_exit_3_and_print_no_verdict(
 def test_a_task_without_english_exits_3_and_names_those_that_have_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = save_scores(tmp_path / "a" / "xor", {DE_EN: drawn(40)}, task="xor")
+    path = save_scores(tmp_path / "a" / "xor", {DE_EN: drawn(40, 0.5, 0.1)}, task="xor")
     assert invoke(["gate", str(path), str(path)]) == 3
     assert "tasks that can: " in capsys.readouterr().err
 
 
 def test_a_task_without_english_is_not_skipped_in_silence(tmp_path: Path) -> None:
-    for task, cells in (("xquad", {EN: drawn(40)}), ("xor", {DE_EN: drawn(40)})):
+    for task, cells in (("xquad", {EN: drawn(40, 0.5, 0.1)}), ("xor", {DE_EN: drawn(40, 0.5, 0.1)})):
         save_scores(tmp_path / "a" / task, cells, task=task)
     assert invoke(["gate", str(tmp_path / "a"), str(tmp_path / "a")]) == 3
     assert invoke(["gate", str(tmp_path / "a"), str(tmp_path / "a"), "--tasks", "xquad"]) == 0
@@ -120,10 +122,10 @@ def test_a_task_without_english_is_not_skipped_in_silence(tmp_path: Path) -> Non
 def test_an_english_cell_or_task_that_the_candidate_lacks_exits_3(tmp_path: Path) -> None:
     base = tmp_path / "a"
     for task in ("xquad", "mlqa"):
-        save_scores(base / task, {EN: drawn(40), DE_EN: drawn(40)}, task=task)
-    save_scores(tmp_path / "b" / "xquad", {DE_EN: drawn(40)})
-    save_scores(tmp_path / "b" / "mlqa", {EN: drawn(40)}, task="mlqa")
-    save_scores(tmp_path / "c" / "mlqa", {EN: drawn(40)}, task="mlqa")
+        save_scores(base / task, {EN: drawn(40, 0.5, 0.1), DE_EN: drawn(40, 0.5, 0.1)}, task=task)
+    save_scores(tmp_path / "b" / "xquad", {DE_EN: drawn(40, 0.5, 0.1)})
+    save_scores(tmp_path / "b" / "mlqa", {EN: drawn(40, 0.5, 0.1)}, task="mlqa")
+    save_scores(tmp_path / "c" / "mlqa", {EN: drawn(40, 0.5, 0.1)}, task="mlqa")
     assert invoke(["gate", str(base), str(tmp_path / "b"), "--tasks", "xquad"]) == 3
     assert invoke(["gate", str(base), str(tmp_path / "c")]) == 3
     assert invoke(["gate", str(base), str(tmp_path / "c"), "--tasks", "mlqa"]) == 0
@@ -142,7 +144,7 @@ def test_another_schema_version_exits_3(results: dict[str, str]) -> None:
 
 
 def test_a_metric_that_is_better_when_lower_is_refused(tmp_path: Path) -> None:
-    path = save_scores(tmp_path / "a" / "xquad", {EN: drawn(40)}, extra={"Max@R": drawn(40)})
+    path = save_scores(tmp_path / "a" / "xquad", {EN: drawn(40, 0.5, 0.1)}, extra={"Max@R": drawn(40, 5)})
     assert invoke(["gate", str(path), str(path), "--metric", "Max@R"]) == 2
 
 
@@ -150,7 +152,7 @@ def test_a_metric_that_is_better_when_lower_is_refused(tmp_path: Path) -> None:
 
 
 def test_several_tasks_must_all_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    base = drawn(400, 0.7, 0.1)
+    base = drawn(400, 0.5, 0.05)
     for task, loss in (("xquad", 0.0), ("mlqa", -0.05)):
         save_scores(tmp_path / "a" / task, {EN: base}, task=task)
         save_scores(tmp_path / "b" / task, {EN: shifted(base, loss, 0.05)}, task=task)
@@ -173,7 +175,7 @@ def test_any_pair_set_can_be_gated(results: dict[str, str], capsys: pytest.Captu
 @pytest.fixture
 def languages(tmp_path: Path) -> tuple[str, str]:
     """German keeps its score, Arabic loses 4 points, English gains."""
-    base = drawn(400, 0.7, 0.1)
+    base = drawn(400, 0.5, 0.05)
     cells = {EN: 0.02, DE: 0.0, AR: -0.04, DE_AR: 0.0}
     old = save_scores(tmp_path / "a" / "xquad", dict.fromkeys(cells, base))
     return str(old), str(save_scores(tmp_path / "b" / "xquad", {p: shifted(base, d, 0.05) for p, d in cells.items()}))
@@ -260,18 +262,16 @@ def test_github_gets_annotations_summary_and_outputs(
 def test_hostile_names_break_no_format(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = drawn(40, 0.7, 0.1)
-    paths = []
-    for side, values in (("a", base), ("b", shifted(base, -0.2))):
-        paths.append(str(save_scores(tmp_path / side / "t", {EN: values}, name, task=name, metric=name)))
+    # No result with such a name can be read; the writers do not rely on it.
+    sentence = f"FAIL: English {name} fell 20.0 points on 40 queries of {name}"
+    failed = Check(name, "eng-Latn", "eng-Latn", name, -0.2, -0.22, -0.18, 0.01, 40, 40, "FAIL", sentence)
     files = {key: tmp_path / key for key in ("summary", "outputs", "junit", "badge")}
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(files["summary"]))
     monkeypatch.setenv("GITHUB_OUTPUT", str(files["outputs"]))
-    assert invoke(["gate", *paths, "--junit", str(files["junit"]), "--badge", str(files["badge"])]) == 1
-    shown = capsys.readouterr()
-    assert shown.out.startswith("FAIL: English")
-    assert shown.err.count("\n") == 1
+    write_files([failed], files["junit"], files["badge"])
+    announce([failed], sys.stderr)
+    assert capsys.readouterr().err.count("\n") == 1
     for key in ("junit", "badge"):
         ElementTree.parse(files[key])
     assert [line.split("=")[0] for line in files["outputs"].read_text().splitlines()] == [
@@ -300,7 +300,9 @@ def test_plan_as_json_is_the_schemas(results: dict[str, str], capsys: pytest.Cap
 
 
 def test_plan_without_english_exits_3(tmp_path: Path) -> None:
-    assert invoke(["gate-plan", str(save_scores(tmp_path / "a" / "xor", {DE_EN: drawn(10)}, task="xor"))]) == 3
+    assert (
+        invoke(["gate-plan", str(save_scores(tmp_path / "a" / "xor", {DE_EN: drawn(10, 0.5, 0.1)}, task="xor"))]) == 3
+    )
 
 
 # --- baselines
@@ -311,7 +313,7 @@ def test_ten_small_losses_pass_one_by_one_and_fail_at_the_anchor(
 ) -> None:
     where = ["--dir", str(tmp_path / "baselines")]
     moving, release = (str(tmp_path / "baselines" / name) for name in ("moving", "release"))
-    scores = drawn(400, 0.9, 0.05)
+    scores = drawn(400, 0.6, 0.05)
     first = save_scores(tmp_path / "v0" / "xquad", {EN: scores}, "org/v0")
     assert invoke(["baseline", "accept", str(first), "--release", *where]) == 0
     for i in range(1, 11):
@@ -346,7 +348,7 @@ def test_a_baseline_that_was_edited_is_refused(results: dict[str, str], tmp_path
 
 
 def test_partial_results_are_no_baseline(tmp_path: Path) -> None:
-    path = save_scores(tmp_path / "p" / "xquad", {EN: drawn(10)}, partial=True, limit=10)
+    path = save_scores(tmp_path / "p" / "xquad", {EN: drawn(10, 0.5, 0.1)}, partial=True, limit=10)
     assert invoke(["baseline", "accept", str(path), "--dir", str(tmp_path / "kept")]) == 3
     assert not (tmp_path / "kept").exists()
 
@@ -359,7 +361,7 @@ def test_show_lists_models_and_their_english(
     assert "no fixed release yet" in capsys.readouterr().err
     assert invoke(["baseline", "show", *where]) == 0
     assert "org/base" in (shown := capsys.readouterr().out)
-    assert "70.0" in shown
+    assert "50.0" in shown
     assert invoke(["baseline", "diff", *where]) == 3
     assert invoke(["baseline", "diff", results["better"], *where]) == 0
     assert "+3.0" in capsys.readouterr().out

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from made_results import make_manifest
 
 from clear_bench import disk
 from clear_bench.errors import EnvironmentFault, InputError, TamperedError, UsageError
 from clear_bench.store.results import SCORES, manifest_digest, read_result, read_results, save_result
 
-
-def manifest() -> dict[str, object]:
-    return {"model": {"name": "m"}, "task": {"name": "t"}, "pairs": ["eng-Latn:eng-Latn"]}
+PAIR = "eng-Latn:eng-Latn"
 
 
-def write(folder: Path, value: float = 0.5) -> dict[str, object]:
+def manifest() -> dict[str, Any]:
+    made = make_manifest("m", "t", [PAIR])
+    return made | {"task": made["task"] | {"metrics": ["nDCG@10"]}}
+
+
+def write(folder: Path, value: float = 0.5) -> dict[str, Any]:
     columns = {"query_language": ["eng-Latn"], "passage_language": ["eng-Latn"], "query_id": ["q"], "cluster_id": ["c"]}
     pq.write_table(pa.table(columns | {"nDCG@10": [value]}), folder / SCORES)
     return manifest()
@@ -49,7 +54,7 @@ def test_other_result_in_the_way_is_refused_without_force(tmp_path: Path) -> Non
 def test_failure_while_writing_leaves_nothing_and_keeps_the_old_result(tmp_path: Path) -> None:
     folder = save_result(tmp_path / "m" / "t", write)
 
-    def fail(path: Path) -> dict[str, object]:
+    def fail(path: Path) -> dict[str, Any]:
         write(path)
         raise InputError("no")
 
@@ -99,7 +104,7 @@ def test_file_that_is_no_manifest_is_refused(tmp_path: Path, content: str) -> No
 
 
 def test_missing_run_is_accepted_and_a_missing_score_file_is_not(tmp_path: Path) -> None:
-    def with_run(path: Path) -> dict[str, object]:
+    def with_run(path: Path) -> dict[str, Any]:
         (path / "run.parquet").write_bytes(b"run")
         return write(path)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from made_results import make_manifest, make_scores
 
 from clear_bench.errors import DataError, InputError
 from clear_bench.store.results import RUN, SCORES, Result, read_result, save_result
@@ -21,8 +22,8 @@ def saved(folder: Path, passages: list[str], similarities: list[float]) -> Resul
 
     def write(path: Path) -> dict[str, object]:
         pq.write_table(pa.table(pair | hits), path / RUN)
-        pq.write_table(pa.table({"query_language": ["deu-Latn"], "nDCG@10": [1.0]}), path / SCORES)
-        return {"model": {"name": "m"}, "task": {"name": "t"}, "pairs": ["deu-Latn:eng-Latn"]}
+        pq.write_table(make_scores(["deu-Latn:eng-Latn"], 1), path / SCORES)
+        return make_manifest("m", "t", ["deu-Latn:eng-Latn"])
 
     return read_result(save_result(folder / "m" / "t", write))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from made_results import make_manifest
 from raw_benchmarks import load, xor
 
 from clear_bench import readers
@@ -47,7 +48,8 @@ def result(tmp_path: Path, passages: dict[tuple[str, str], list[str]]) -> Result
         ]
         pq.write_table(pa.Table.from_pylist([{**hit, "similarity": 0.5} for hit in hits]), folder / RUN)
         pairs = ["fin-Latn:eng-Latn", "jpn-Jpan:eng-Latn"]
-        return {"model": {"name": "m", "slug": "m-1"}, "task": {"name": "xor"}, "pairs": pairs}
+        made = make_manifest("m", "xor", pairs)
+        return made | {"task": made["task"] | {"main_metric": "R@2kt", "metrics": ["R@2kt"]}}
 
     return read_result(save_result(tmp_path / "m" / "xor", write))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Inputs = Literal["grades", "judged", "pool", "answers", "translations"]
+Counts = Literal["every query", "by question", "by ranking"]
 Reach = Literal["cutoff", "copies", "tokens", "top", "whole"]
 
 PASSAGE_TOKENS = 50
@@ -34,6 +36,17 @@ class Family:
     higher_is_better: bool = True
     needs_own_language: bool = False
     """Whether it counts only queries whose own language the pool has."""
+    bounds: tuple[float, float] = (0.0, 1.0)
+    """The least and the greatest value that a query can have."""
+    ranking_decides: bool = False
+    """Whether it depends on the ranking which queries it counts, and not on the question alone."""
+
+    @property
+    def counts(self) -> Counts:
+        """Which queries have a value: all, those for which the question has one, or those for which the ranking has."""
+        if self.ranking_decides:
+            return "by ranking"
+        return "every query" if self.inputs == "grades" else "by question"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +105,10 @@ METRICS: Mapping[str, Family] = {
         f"{_HERE}.ranking:rank_biased_precision", "rank-biased precision of the first k with persistence 0.8"
     ),
     "judged@{k}": Family(
-        f"{_HERE}.ranking:judged", "share of the first k hits that are judged, whatever their grade", "judged"
+        f"{_HERE}.ranking:judged",
+        "share of the first k hits that are judged, whatever their grade",
+        "judged",
+        ranking_decides=True,
     ),
     "R@{k}kt": Family(
         f"{_HERE}.answers:recall_in_tokens", "whether an answer is in the first k * 1000 tokens", "answers", "tokens"
@@ -122,6 +138,7 @@ METRICS: Mapping[str, Family] = {
         "pool",
         "top",
         needs_own_language=True,
+        ranking_decides=True,
     ),
     "Lang-nDCG@{k}": Family(
         f"{_HERE}.pools:language_ndcg",
@@ -154,7 +171,12 @@ METRICS: Mapping[str, Family] = {
         f"{_HERE}.pools:top_neither", "whether the first hit has neither content nor language right", "pool", "top"
     ),
     "Max@R": Family(
-        f"{_HERE}.pools:worst_rank", "rank of the last copy of the relevant content", "pool", "whole", False
+        f"{_HERE}.pools:worst_rank",
+        "rank of the last copy of the relevant content",
+        "pool",
+        "whole",
+        higher_is_better=False,
+        bounds=(1.0, math.inf),
     ),
     "Complete@{k}": Family(f"{_HERE}.pools:complete", "whether all copies are among the first k", "pool"),
     "PEER@{k}": Family(
@@ -164,7 +186,11 @@ METRICS: Mapping[str, Family] = {
         f"{_HERE}.pools:equal_expected_rank_of_relevant", "the same over the relevant passages, by grade", "pool"
     ),
     "MRC@{k}": Family(
-        f"{_HERE}.translations:rank_correlation", "rank correlation with the translations of the query", "translations"
+        f"{_HERE}.translations:rank_correlation",
+        "rank correlation with the translations of the query",
+        "translations",
+        bounds=(-1.0, 1.0),
+        ranking_decides=True,
     ),
 }
 

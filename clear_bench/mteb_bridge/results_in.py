@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +138,10 @@ def _manifest(
         "pairs": [str(pair) for pair in pairs],
         "partial": False,
         "limit": None,
-        "digests": {},
+        "digests": {"queries": {}, "corpora": {}, "qrels": {}},
         "counts": {"pairs": len(pairs)},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": [],
         "versions": {"mteb": str(content.get("mteb_version"))},
         "imported": {"file": source.path.name, "sha256": sha256_file(source.path)},
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -15,19 +14,41 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from clear_bench.disk import disk_faults, sha256_file, sync, write_text
+from clear_bench.disk import disk_faults, is_plain_name, sha256_file, sync, write_text
 from clear_bench.errors import InputError, TamperedError, UsageError
+from clear_bench.store.manifests import (
+    MANIFEST,
+    MTEB,
+    RUN,
+    SCHEMA,
+    SCORES,
+    Manifest,
+    manifest_digest,
+    read_manifest,
+    refuse_link,
+)
+from clear_bench.store.tables import KEYS, count_queries, read_scores
 from clear_bench.types import LanguagePair, Scores
 
-SCHEMA = "clear-bench/result/1"
-KEYS = ("query_language", "passage_language", "query_id", "cluster_id")
-"""The columns of scores.parquet that are no metric."""
-SCORES, RUN, MTEB, MANIFEST = "scores.parquet", "run.parquet", "mteb.json", "manifest.json"
-
-Manifest = dict[str, Any]  # Any: JSON
+__all__ = [
+    "KEYS",
+    "MANIFEST",
+    "MTEB",
+    "RUN",
+    "SCORES",
+    "Manifest",
+    "Result",
+    "RunWriter",
+    "manifest_digest",
+    "read_manifest",
+    "read_result",
+    "read_results",
+    "result_folders",
+    "save_result",
+    "seal",
+]
 
 
 class RunWriter:
@@ -109,6 +130,11 @@ def save_result(folder: Path, write: Callable[[Path], Manifest], *, force: bool 
 
     Raises `UsageError` when another result stands at `folder` and `force` is not set.
     """
+    if not is_plain_name(folder.name):
+        msg = (
+            f"the task name {folder.name!r} cannot name a folder: give it letters, digits, '.', '_', '+' and '-' alone"
+        )
+        raise UsageError(msg)
     if folder.exists() and not force:
         raise UsageError(_in_the_way(folder))
     with disk_faults(folder):
@@ -129,63 +155,35 @@ def save_result(folder: Path, write: Callable[[Path], Manifest], *, force: bool 
 
 
 def seal(folder: Path, manifest: Manifest) -> None:
-    """Write manifest.json with the digests of the files beside it and of itself."""
-    files = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
-    for path in files:
+    """Write manifest.json with the rows of every pair, the digests of the files beside it and of itself."""
+    beside = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
+    for path in beside:
         sync(path)
-    content = {"schema": SCHEMA, **manifest, "files": {path.name: sha256_file(path) for path in files}}
+    counts = manifest.get("counts", {}) | {"queries": count_queries(folder / SCORES)}
+    digests = {path.name: sha256_file(path) for path in beside}
+    content = {"schema": SCHEMA, **manifest, "counts": counts, "files": digests}
     content["manifest_digest"] = manifest_digest(content)
     write_text(folder / MANIFEST, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def manifest_digest(manifest: Mapping[str, Any]) -> str:
-    """Hash a manifest without its own digest, in canonical JSON."""
-    content = {key: value for key, value in manifest.items() if key != "manifest_digest"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check a manifest; raises `InputError` where there is none and `TamperedError` where it was edited."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        msg = f"{folder}: no {MANIFEST}; give a result folder OUT/<model>/<task> or OUT/<model>"
-        raise InputError(msg)
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        schema = manifest["schema"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise TamperedError(f"{path} is no manifest ({error}); run the evaluation again") from error
-    if schema != SCHEMA:
-        msg = f"{path}: schema {schema!r}, but this version reads {SCHEMA!r}; run the evaluation again"
-        raise InputError(msg)
-    if manifest.get("manifest_digest") != manifest_digest(manifest):
-        raise TamperedError(f"{path} was edited after the run: its digest does not match; run the evaluation again")
-    return dict(manifest)
 
 
 def read_result(folder: Path) -> Result:
     """Read one result and check every file beside its manifest.
 
     A missing run.parquet is accepted (boards are committed without their runs), a changed one is not.
-    Raises `TamperedError` for a file that differs and for scores that are NaN or infinite.
+    Raises `TamperedError` for a file that differs, and for what cannot be a result, whoever sealed it.
     """
     manifest = read_manifest(folder)
     for name, digest in manifest["files"].items():
         path = folder / name
+        refuse_link(path)
         if name == RUN and not path.exists():
             continue
         if not path.is_file():
             raise TamperedError(f"{path} is missing, but the manifest lists it; run the evaluation again")
         if sha256_file(path) != digest:
             raise TamperedError(f"{path} was changed after the run: its digest does not match the manifest")
-    # `read_table` would import pyarrow.dataset and pandas with it: a fifth of a second for every gate.
-    table = pq.ParquetFile(folder / SCORES).read()
-    metrics = tuple(name for name in table.column_names if name not in KEYS)
-    for name in metrics:
-        # A null is a query that a metric does not count, such as one whose answers are all yes or no.
-        if not pc.all(pc.is_finite(table[name]), min_count=0).as_py():
-            raise TamperedError(f"{folder / SCORES}: column {name!r} holds values that are no finite number")
-    return Result(folder, Scores(table, metrics, manifest), manifest)
+    table = read_scores(folder / SCORES, manifest)
+    return Result(folder, Scores(table, tuple(manifest["task"]["metrics"]), manifest), manifest)
 
 
 def read_results(path: Path) -> list[Result]:

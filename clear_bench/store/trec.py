@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from clear_bench.disk import atomic_write
 from clear_bench.errors import DataError, InputError
 from clear_bench.store.results import RUN, Result
-from clear_bench.types import LanguagePair
+from clear_bench.store.tables import read_hits
 
 
 def read_run(result: Result) -> pa.Table:
@@ -19,7 +18,7 @@ def read_run(result: Result) -> pa.Table:
     if not path.is_file():
         msg = f"{path} is not there: boards are committed without their runs; run the evaluation again to get it"
         raise InputError(msg)
-    return pq.ParquetFile(path).read()
+    return read_hits(path, result.manifest)
 
 
 def write_trec_runs(result: Result, out: Path, tag: str) -> list[Path]:
@@ -35,7 +34,7 @@ def write_trec_runs(result: Result, out: Path, tag: str) -> list[Path]:
             raise DataError(msg)
     written = []
     for (query, passage), hits in frame.groupby(["query_language", "passage_language"], sort=False):
-        path = out / f"{result.task}.{LanguagePair(query, passage).query}-{passage}.trec"
+        path = out / f"{result.task}.{query}-{passage}.trec"
         with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
             for row in hits.itertuples(index=False):
                 file.write(f"{row.query_id} Q0 {row.passage_id} {row.rank} {float(row.similarity)!r} {tag}\n")
