@@ -33,6 +33,7 @@ def read_toml(path: Path, refuse: type[UserError]) -> Document:
 
 
 def _parse(path: Path, load: Callable[[str], Any], kind: str, refuse: type[UserError], allow_nan: bool) -> Document:
+    content: Any
     try:
         # Editors on Windows put a byte order mark before the first character.
         content = load(path.read_bytes().decode("utf-8-sig"))
@@ -50,7 +51,7 @@ def _parse(path: Path, load: Callable[[str], Any], kind: str, refuse: type[UserE
         problem = str(error)
     if problem:
         raise refuse(f"{path} is not {kind} that can be used: {problem}")
-    return content
+    return dict(content)
 
 
 def _load_json(text: str) -> Any:  # Any: JSON

@@ -96,6 +96,7 @@ def evaluated(out: Path, card: Path, model: str, seed: int, first_hit: str) -> R
     result = read_result(path)
     table = result.scores.table.select(["query_language", "passage_language", "query_id"])
     hits = table.append_column("rank", pa.array([1] * len(table), pa.int32()))
+    hits = hits.append_column("similarity", pa.array([0.5] * len(table), pa.float32()))
     pq.write_table(hits.append_column("passage_id", pa.array([first_hit] * len(table))), path / RUN)
     manifest = {key: value for key, value in result.manifest.items() if key not in ("files", "manifest_digest")}
     (path / MANIFEST).unlink()

@@ -270,7 +270,7 @@ def test_hostile_names_break_no_format(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(files["summary"]))
     monkeypatch.setenv("GITHUB_OUTPUT", str(files["outputs"]))
     write_files([failed], files["junit"], files["badge"])
-    announce([failed], sys.stderr)
+    announce([failed])
     assert capsys.readouterr().err.count("\n") == 1
     for key in ("junit", "badge"):
         ElementTree.parse(files[key])

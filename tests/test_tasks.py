@@ -113,7 +113,7 @@ def test_a_card_without_a_required_key_is_refused_by_its_name(tmp_path: Path, ke
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": '"Demo 1"'}, "'Demo 1' must be lower-case"),
+        ({"name": '"Demo 1"'}, "'Demo 1' cannot name a folder"),
         ({"licence": '" "'}, "'licence' is ' ', but must be a text that is not blank"),
         ({"languages": '"eng-Latn"'}, "'languages' is 'eng-Latn', but must be a list"),
         ({"languages": "[]"}, "'languages' is .*, but must be a list"),

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from clear_bench import readers
 from clear_bench.compare.pairing import MEANS, Seeds, align
@@ -17,6 +16,7 @@ from clear_bench.errors import UserError
 from clear_bench.qrels import find_rows
 from clear_bench.render.records import Change
 from clear_bench.store.results import RUN, Result
+from clear_bench.store.tables import read_hits
 from clear_bench.tasks import find_task
 from clear_bench.types import Collection, LanguagePair
 
@@ -95,8 +95,7 @@ def _first_hits(result: Result, changes: Iterable[Change]) -> Hits:
     path = result.path / RUN
     if not path.is_file():
         return {}
-    wanted = [("rank", "==", 1), ("query_id", "in", sorted({change.query_id for change in changes}))]
-    rows = pq.read_table(path, filters=wanted).to_pylist()
+    rows = read_hits(path, result.manifest, sorted({change.query_id for change in changes})).to_pylist()
     return {(LanguagePair(r["query_language"], r["passage_language"]), r["query_id"]): r["passage_id"] for r in rows}
 
 

@@ -99,10 +99,15 @@ def _stored_run(plan: Plan, hits: pa.Table, judgements: Judgements) -> Run:
     )
     rows = find_rows(mine["query_id"].combine_chunks(), plan.collection.queries[pair.query].ids)
     found = find_rows(mine["passage_id"].combine_chunks(), plan.collection.passage_ids(pair.passage))
-    depth = min(plan.run_depth, sum(map(len, plan.collection.parts(pair.passage))))
+    ranks, depth = mine["rank"].to_numpy(), min(plan.run_depth, sum(map(len, plan.collection.parts(pair.passage))))
+    foreign = ~np.isin(rows, judgements.query_rows) | (found < 0) | (ranks > depth)
+    if foreign.any():
+        row = {name: mine[name][int(np.flatnonzero(foreign)[0])].as_py() for name in ("query_id", "passage_id", "rank")}
+        msg = f"the run of {pair} holds a hit of another question, or after {depth}: {row}; run the evaluation again"
+        raise TamperedError(msg)
     positions = np.full((len(judgements.query_rows), depth), -1, dtype=np.int64)
     similarities = np.full(positions.shape, np.nan, dtype=np.float32)
-    at = np.searchsorted(judgements.query_rows, rows), mine["rank"].to_numpy() - 1
+    at = np.searchsorted(judgements.query_rows, rows), ranks - 1
     positions[at], similarities[at] = found, mine["similarity"].to_numpy()
     return Run(pair, judgements.query_rows, positions, similarities)
 

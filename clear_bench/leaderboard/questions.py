@@ -22,8 +22,8 @@ def refuse_unfit(results: Sequence[Result]) -> None:
     seen: dict[tuple[str, str, str], Path] = {}
     for result in results:
         manifest = result.manifest
-        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", result.task):
-            msg = f"{result.path}: the task name {result.task!r} cannot name a file; a card allows no such name"
+        if result.task.lower() == "readme" or not re.fullmatch(r"[a-z0-9._-]+", result.task):
+            msg = f"{result.path}: the task name {result.task!r} cannot name a board: use lower case, not 'readme'"
             raise InputError(msg)
         if manifest.get("partial"):
             msg = f"{result.path} is partial (--limit {manifest.get('limit')}); a leaderboard takes whole results only"

@@ -34,10 +34,20 @@ def read_scores(path: Path, manifest: Manifest) -> pa.Table:
     return _read(path, KEYS, {}, lambda table: _score_problems(table, manifest), rows)
 
 
-def read_hits(path: Path, manifest: Manifest) -> pa.Table:
-    """Read run.parquet; raises `TamperedError` where it cannot be the hits of the manifest's pairs."""
+def read_hits(path: Path, manifest: Manifest, queries: Sequence[str] | None = None) -> pa.Table:
+    """Read run.parquet, or the first hits of some queries, without the rest ever standing in memory.
+
+    Raises `TamperedError` where it cannot be the hits of the manifest's pairs.
+    """
     numbers = {"rank": pa.int64(), "similarity": pa.float64()}
-    return _read(path, (*KEYS[:3], "passage_id"), numbers, lambda table: _hit_problems(table, manifest))
+
+    def keep(table: pa.Table) -> pa.Table:
+        if queries is None:
+            return table
+        asked = pc.is_in(table["query_id"], value_set=pa.array(queries, pa.string()))
+        return table.filter(pc.and_(pc.equal(table["rank"], 1), asked))
+
+    return _read(path, (*KEYS[:3], "passage_id"), numbers, lambda table: _hit_problems(table, manifest), keep=keep)
 
 
 def count_queries(path: Path) -> dict[str, int]:
@@ -52,18 +62,20 @@ def _read(
     numbers: Mapping[str, pa.DataType],
     problems: Callable[[pa.Table], Iterator[str]],
     rows: int | None = None,
+    keep: Callable[[pa.Table], pa.Table] = lambda table: table,
 ) -> pa.Table:
-    """Read a table with these columns among others and no value missing in them; `rows` is how many it must have."""
+    """Read a table with these columns among others and no value missing in them; `rows` is how many it must have.
+
+    `keep` selects rows of a part of it.
+    """
     types = dict.fromkeys(texts, pa.string()) | dict(numbers)
     try:
         # `read_table` would import pyarrow.dataset and pandas with it: a fifth of a second for every gate.
         with pq.ParquetFile(path) as file:
             found = next(_shape_problems(file, types, rows), None)
             if found is None:
-                table = file.read()
-                table.validate(full=True)
-                for name, kind in types.items():
-                    table = table.set_column(table.column_names.index(name), name, table[name].cast(kind))
+                parts = [keep(_cast(file.read_row_group(i), types)) for i in range(file.num_row_groups)]
+                table = pa.concat_tables(parts) if parts else _cast(file.read(), types)
                 lacking = (f"the column {name} lacks values" for name in types if table[name].null_count)
                 found = next(chain(lacking, problems(table)), None)
     except (pa.ArrowException, ValueError, OSError) as error:
@@ -72,6 +84,13 @@ def _read(
         found = f"it is no Parquet file that can be read ({error})"
     if found is not None:
         raise TamperedError(f"{path} cannot be what its manifest says: {found}; run the evaluation again")
+    return table
+
+
+def _cast(table: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:
+    table.validate(full=True)
+    for name, kind in types.items():
+        table = table.set_column(table.column_names.index(name), name, table[name].cast(kind))
     return table
 
 

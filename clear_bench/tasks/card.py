@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from clear_bench.disk import is_plain_name
 from clear_bench.errors import CardError, UsageError
 from clear_bench.languages import canonical
 from clear_bench.registry import refuse_unknown_keys, unknown
@@ -157,12 +158,12 @@ def _by_language(raw: Raw, key: str, languages: Sequence[str], where: str) -> di
 def _check_names(raw: Raw, codes: Mapping[str, Any], pools: Iterable[str], where: str) -> None:
     """Names become folders and parts of ids, so they must be plain and unambiguous."""
     msg = ""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", raw["name"]):
-        msg = f"the name {raw['name']!r} must be lower-case letters, digits, '.', '_' and '-'"
+    if not is_plain_name(raw["name"]) or not re.fullmatch(r"[a-z0-9._-]+", raw["name"]):
+        msg = f"the name {raw['name']!r} cannot name a folder: use lower-case letters, digits, '.', '_' and '-'"
     if raw["main_metric"] not in raw["metrics"]:
         msg = unknown("main_metric", raw["main_metric"], raw["metrics"])
     for name in [*codes.values(), *pools]:
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        if not isinstance(name, str) or "+" in name or not is_plain_name(name):
             msg = f"the code or pool {name!r} must be letters, digits, '.', '_' and '-': it becomes part of ids"
     if len(set(codes.values())) < len(codes):
         msg = f"[codes] gives two languages the same code: {', '.join(map(str, codes.values()))}"
