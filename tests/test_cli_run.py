@@ -141,6 +141,30 @@ def test_dry_run_counts_and_writes_nothing(run: Run, capsys: pytest.CaptureFixtu
     assert "9 pairs, 72 searches to depth 10" in out
 
 
+def test_dry_run_and_manifest_show_the_first_texts_as_they_are_encoded(
+    run: Run, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The toy checkpoint carries the prompts `query: ` and `passage: `; de:en asks in German of English passages."""
+    first = {"query": "query: de what is river 0", "passage": "passage: en river 0 is described here"}
+    line = ["run", "--model", str(checkpoint), "--tasks", "task/card.toml", "--pairs", "de:en", "--out", "shown"]
+    assert invoke([*line, "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    check_schema("plan", plan, capsys)
+    assert plan["tasks"][0]["encoded"] == first
+    assert invoke([*line, "--dry-run"]) == 0
+    assert f"first query as encoded: {first['query']!r}" in capsys.readouterr().out
+    assert invoke(line) == 0
+    assert read_manifest(results(Path("shown"))[0])["encoded"] == first
+
+
+def test_dry_run_of_a_model_that_is_not_here_fetches_nothing_and_says_so(
+    files: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert invoke(["run", "--model", "org/absent", "--tasks", "task/card.toml", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tasks"][0]["encoded"] == {}
+    assert "org/absent is not here yet" in caplog.text
+
+
 def test_dry_run_and_finished_runs_import_neither_torch_nor_mteb(files: Path, checkpoint: Path) -> None:
     line = ["run", "--model", str(checkpoint), "--tasks", "task/card.toml", "--out", "out", "--json"]
     assert invoke(line) == 0

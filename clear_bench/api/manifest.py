@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clear_bench import __version__
+from clear_bench.api.encoded import first_texts
 from clear_bench.api.identity import digests, identity
 from clear_bench.api.plan import Plan
 from clear_bench.api.retriever import Retriever
@@ -69,6 +70,7 @@ def describe(plan: Plan, retriever: Retriever, folder: Path | None = None) -> di
             "licence": checkpoint.licence,
             "trained_on": list(checkpoint.trained_on),
         },
+        "encoded": first_texts(plan, checkpoint),
         "task": {
             "name": task.name,
             "title": task.title,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,13 @@ from clear_bench.cli.options import (
 from clear_bench.cli.ranks import Led
 from clear_bench.cli.task_names import resolve
 from clear_bench.console import say, say_json
+from clear_bench.errors import EnvironmentFault
 
 if TYPE_CHECKING:
     from clear_bench.api import Evaluation
     from clear_bench.api.plan import Plan
+
+log = logging.getLogger(__name__)
 
 task_options = together(
     option("--tasks", required=True, help="Tasks, groups, card paths or mteb:NAME, comma-separated."),
@@ -75,7 +79,7 @@ def run(
     chosen, read = resolve(tasks)
     plans = make_plans(chosen, [pairs], metric_names=_split(metrics), offline=settings["offline"], read=read, **asked)
     if dry_run:
-        _show_plan(model, plans, as_json)
+        _show_plan(model, plans, _encoded(model, plans, settings), as_json)
         return
     output = Output(out, force, ("clear-bench", *sys.argv[1:]))
     # Both are opened first: a mistyped name must not cost the run of the other one.
@@ -141,10 +145,27 @@ def _document(done: Iterable[Evaluation]) -> dict[str, object]:
     return {"schema": "clear-bench/run/1", "results": rows}
 
 
-def _show_plan(model: str, plans: Sequence[Plan], as_json: bool) -> None:
+def _encoded(model: str, plans: Sequence[Plan], settings: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Give the first texts of each plan as they would be encoded; nothing is fetched or started for that.
+
+    What the model's files forbid is raised here as it would be in the run.
+    """  # Any: see `run`
+    from clear_bench.api.encoded import first_texts
+    from clear_bench.api.retrieval import open_retriever
+
+    here = {"offline": True, "engine": "local", "devices": None, "ranks": None}
+    try:
+        retriever = open_retriever(model, **{**settings, **here})
+    except EnvironmentFault as fault:
+        log.warning("%s is not here yet, so what is encoded cannot be shown: %s", model, fault)
+        return [{} for _ in plans]
+    return [first_texts(plan, retriever.checkpoint) for plan in plans]
+
+
+def _show_plan(model: str, plans: Sequence[Plan], encoded: Sequence[dict[str, str]], as_json: bool) -> None:
     from clear_bench.api.manifest import LEFT_OUT
 
-    rows = [
+    rows: list[dict[str, Any]] = [  # Any: JSON
         {
             "task": plan.task.name,
             "pairs": len(plan.pairs),
@@ -156,8 +177,9 @@ def _show_plan(model: str, plans: Sequence[Plan], as_json: bool) -> None:
             "left_out": {name: sum(getattr(judged, name) for judged in plan.judgements) for name in LEFT_OUT},
             "metrics": list(plan.metrics),
             "depth": max(plan.depth(pair.passage) for pair in plan.pairs),
+            "encoded": texts,
         }
-        for plan in plans
+        for plan, texts in zip(plans, encoded, strict=True)
     ]
     if as_json:
         say_json({"schema": "clear-bench/plan/1", "model": model, "tasks": rows}, 1)
@@ -166,6 +188,8 @@ def _show_plan(model: str, plans: Sequence[Plan], as_json: bool) -> None:
         say(f"{model} on {row['task']}: {row['pairs']} pairs, {row['judged']:,} searches to depth {row['depth']}")
         say(f"  encode {row['texts']} text sets: {row['queries']:,} queries, {row['passages']:,} passages")
         say(f"  metrics {', '.join(plan.metrics)}")
+        for side, text in row["encoded"].items():
+            say(f"  first {side} as encoded: {text!r}")
         for text in _counted(plan):
             say(f"  {text}")
 
