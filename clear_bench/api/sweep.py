@@ -17,13 +17,14 @@ from clear_bench.api.mining import with_mined
 from clear_bench.api.plan import Plan
 from clear_bench.api.summary import summarise_results
 from clear_bench.api.translating import with_translated
-from clear_bench.errors import UsageError
+from clear_bench.errors import Interrupted, UsageError
 from clear_bench.losses import LOSSES
 from clear_bench.registry import lookup
 from clear_bench.store.results import Result, read_result
 from clear_bench.train.budget import refuse_other_batches, settle_steps, with_steps
 from clear_bench.train.plan import prepare
 from clear_bench.train.recipe import Recipe
+from clear_bench.train.record import WORK, last_state
 from clear_bench.train.trainer import train
 
 Budget = Literal["steps", "compute"]
@@ -135,9 +136,12 @@ def _with_seed(recipe: Recipe, seed: int) -> Recipe:
 
 def _run(run: Run, plans: Sequence[Plan], out: Path, settings: Mapping[str, Any]) -> Trained:
     folder = out / "runs" / run.name
-    resume = any((folder / ".training").glob("checkpoint-*/trainer_state.json"))
+    resume = last_state(folder / WORK) is not None
     log.info("%s: %s", run.name, "going on" if resume else "starting")
-    train(run.recipe, folder, resume=resume, evaluate=make_evaluator(run.recipe))
+    try:
+        train(run.recipe, folder, resume=resume, evaluate=make_evaluator(run.recipe))
+    except Interrupted as stop:
+        raise Interrupted(f"{run.name}: {stop}; finished runs are kept: start the sweep again") from None
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     return Trained(run, manifest, _evaluated(str(folder), plans, out, settings))
 

@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sweep": ("clear_bench.cli.sweep:sweep", "Compare training losses on identical batches."),
     "merge": ("clear_bench.cli.merge:merge", "Interpolate two checkpoints and show the English trade-off."),
     "fetch": ("clear_bench.cli.fetch:fetch", "Download, check and convert benchmarks ahead of a run."),
-    "list": ("clear_bench.cli.listing:list_", "Show tasks, languages, pairs, metrics, models or losses."),
+    "list": ("clear_bench.cli.listing:list_", "Show tasks, languages, pairs, metrics, models, losses or recipes."),
     "export": ("clear_bench.cli.export:export", "Write a stored run for other tools."),
     "import": ("clear_bench.cli.import_:import_", "Turn results of mteb and TREC runs into results to compare with."),
     "verify": ("clear_bench.cli.verify:verify", "Check a result's files and recompute its metrics."),

@@ -23,7 +23,7 @@ TEXTS_A_SECOND = 1000
 @click.argument("task", required=False)
 @json_option
 def list_(kind: str, task: str | None, as_json: bool) -> None:
-    """Show what there is: KIND is tasks, languages, pairs, metrics, models or losses.
+    """Show what there is: KIND is tasks, languages, pairs, metrics, models, losses or recipes.
 
     TASK, a name or the path of a card, narrows languages and pairs to those of one task.
     """
@@ -125,6 +125,14 @@ def _losses() -> list[Row]:
     return [{"name": name, "answers": question} for name, (_, question) in LOSSES.items()]
 
 
+def _recipes() -> list[Row]:
+    from clear_bench.train.recipe import load_recipe, recipes
+
+    found = {name: load_recipe(path) for name, path in recipes().items()}
+    return [{"name": name, "model": one.model.base, "loss": one.loss.name, "steps": one.training.steps}
+            for name, one in found.items()]  # fmt: skip
+
+
 _KINDS: dict[str, Callable[..., list[Row]]] = {
     "tasks": _tasks,
     "languages": _languages,
@@ -132,6 +140,7 @@ _KINDS: dict[str, Callable[..., list[Row]]] = {
     "metrics": _metrics,
     "models": _models,
     "losses": _losses,
+    "recipes": _recipes,
 }
 _OF_A_TASK = ("languages", "pairs")
 

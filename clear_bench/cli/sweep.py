@@ -13,7 +13,7 @@ from clear_bench.console import say, say_json
 
 
 @click.command(cls=Command)
-@click.argument("recipe", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("recipe")
 @option("--losses", default="", help="Recipe keys, comma-separated; default: clear and the baselines of its parts.")
 @option("--seeds", default="0,1,2", show_default=True, help="Comma-separated; at least 3 for a claim.")
 @option("--tasks", default="", help="Cards to evaluate on; default: the recipe's evaluation.tasks.")
@@ -33,7 +33,7 @@ from clear_bench.console import say, say_json
 @offline_option
 @json_option
 def sweep(
-    recipe: Path,
+    recipe: str,
     losses: str,
     seeds: str,
     tasks: str,
@@ -58,10 +58,10 @@ def sweep(
     from clear_bench.disk import write_text
     from clear_bench.errors import UsageError
     from clear_bench.render.writers import write_terminal
-    from clear_bench.train.recipe import load_recipe
+    from clear_bench.train.recipe import find_recipe, load_recipe
 
     be_quiet()
-    settled = load_recipe(recipe, overrides)
+    settled = load_recipe(find_recipe(recipe), overrides)
     wanted = _split(tasks) or list(settled.evaluation.tasks)
     if not wanted:
         raise UsageError("nothing to evaluate the runs on: give --tasks, or evaluation.tasks in the recipe")

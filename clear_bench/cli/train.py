@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import click
 
 from clear_bench.cli.options import Command, cache_option, json_option
 from clear_bench.console import say, say_json
+from clear_bench.errors import Interrupted
 
 
 @click.command(cls=Command)
-@click.argument("recipe", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("recipe")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the checkpoint.")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in --out, to the same weights bit by bit.")
@@ -23,17 +25,19 @@ from clear_bench.console import say, say_json
 @cache_option
 @json_option
 def train(
-    recipe: Path, overrides: tuple[str, ...], out: Path | None, resume: bool, dry_run: bool, as_json: bool
+    recipe: str, overrides: tuple[str, ...], out: Path | None, resume: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Train a checkpoint from a recipe.
 
-    RECIPE is a TOML file; see `recipes/`. The result is a plain sentence-transformers folder with a manifest.
+    RECIPE is a TOML file, or the name of one that comes with the package: `smoke` tries the whole path in minutes. The
+    result is a plain sentence-transformers folder with a manifest.
     """
     be_quiet()
-    from clear_bench.train.recipe import load_recipe
+    from clear_bench.train.recipe import find_recipe, load_recipe
 
-    settled = load_recipe(recipe, overrides)
-    folder = out or Path("runs") / recipe.stem
+    file = find_recipe(recipe)
+    settled = load_recipe(file, overrides)
+    folder = out or Path("runs") / file.stem
     if settled.mine.model:
         from clear_bench.api.mining import with_mined
 
@@ -50,11 +54,25 @@ def train(
     from clear_bench.api.during_training import make_evaluator
     from clear_bench.train.trainer import train as run
 
-    run(settled, folder, resume=resume, evaluate=make_evaluator(settled))
+    try:
+        run(settled, folder, resume=resume, evaluate=make_evaluator(settled))
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}{_again(recipe, overrides, folder)}") from None
     if as_json:
         say_json(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     else:
         say(folder)
+
+
+def _again(recipe: str, overrides: tuple[str, ...], folder: Path) -> str:
+    """Say how an interrupted run goes on; where several processes train, all of them are started again."""
+    from clear_bench.train.record import WORK, last_state
+
+    if (folder / "manifest.json").is_file():
+        return ""
+    words = ["train", recipe, *(word for setting in overrides for word in ("--set", setting)), "--out", str(folder)]
+    start, more = ("go on", ["--resume"]) if last_state(folder / WORK) else ("start again", [])
+    return f"\n{start} with: {shlex.join(['clear-bench', *words, *more])}"
 
 
 def be_quiet() -> None:

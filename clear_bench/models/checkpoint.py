@@ -31,7 +31,6 @@ OFFSET_POSITIONS = frozenset(
 """Model types whose first two positions stand for padding."""
 TABLED_POSITIONS = OFFSET_POSITIONS | {"bert", "distilbert", "electra", "albert", "mobilebert", "big_bird", "ernie"}
 """Model types that look each position up in a table: a text that is longer ends in an error."""
-SAVED = "config_sentence_transformers.json"
 MANIFEST = "manifest.json"
 """What `clear-bench train` leaves beside the weights."""
 
@@ -61,13 +60,14 @@ def open_checkpoint(
         raise UsageError(msg)
     folder, revision, hub_id = _locate(spec, offline, allow_pickle, trust_remote_code, cache_dir)
     files = scan(folder, allow_pickle=allow_pickle, trust_remote_code=trust_remote_code, twins=hub_id is not None)
-    saved = read_optional(folder / SAVED)
+    saved = read_optional(folder / "config_sentence_transformers.json")
     card = read_card(folder)
     if not read_modules(folder):
         log.warning("%s has no modules.json: it runs with mean pooling, as sentence-transformers would", spec)
     names = [str(read_optional(folder / "config.json").get("_name_or_path", "")), *strings_in(card.get("base_model"))]
-    texts = prompts.carried(saved.get("prompts"), str(folder / SAVED))
-    settled = prompts.settle(hub_id or spec, names, texts, query_prompt, passage_prompt, is_hub_id=hub_id is not None)
+    settled = prompts.settle(
+        hub_id or spec, names, saved, query_prompt, passage_prompt, is_hub_id=hub_id is not None
+    )  # fmt: skip
     length = sequence_length(folder, max_seq_length)
     weights, everything = _digests(folder, files, trust_remote_code)
     measure = similarity or _similarity(saved, folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,12 +12,12 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
-from tqdm import tqdm  # type: ignore[import-untyped]  # no stubs in the base set
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from clear_bench.disk import write_text
 from clear_bench.errors import InputError
 from clear_bench.train.collate import Side
+from clear_bench.train.record import COUNTERS
 
 log = logging.getLogger(__name__)
 
@@ -106,13 +105,16 @@ class Journal(TrainerCallback):  # type: ignore[misc]  # transformers is not fol
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Take up the counters of the run that goes on, and drop the lines of the steps that are done again."""
-        counters = Path(args.output_dir) / f"checkpoint-{state.global_step}" / "counters.json"
-        if state.global_step and counters.is_file() and state.is_world_process_zero:
+        if not state.is_world_process_zero:
+            return
+        if state.global_step:
+            counters = Path(args.output_dir) / f"checkpoint-{state.global_step}" / COUNTERS
             kept = json.loads(counters.read_text(encoding="utf-8"))
             self.trainer().rows, self.trainer().tokens = kept["rows"], kept["tokens"]
-            lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
-            lines = [line for line in lines if json.loads(line)["step"] <= state.global_step]
-            write_text(self.path, "".join(f"{line}\n" for line in lines))
+        # A line that a kill cut in two has no end.
+        lines = self.path.read_text(encoding="utf-8").split("\n")[:-1] if self.path.is_file() else []
+        done = [line for line in lines if state.global_step and json.loads(line)["step"] <= state.global_step]
+        write_text(self.path, "".join(f"{line}\n" for line in done))
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Mapping[str, Any], **_: Any
@@ -121,11 +123,12 @@ class Journal(TrainerCallback):  # type: ignore[misc]  # transformers is not fol
         self.write(state.global_step, {**logs, **self.trainer().totals()})
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Keep the counters beside the saved state."""
+        """Keep the counters beside the saved state: with them it is whole."""
         counters = self.trainer().totals()
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            (folder / "counters.json").write_text(json.dumps(counters), encoding="utf-8")
+            write_text(folder / COUNTERS, json.dumps(counters))
+            log.info("the state of step %d is saved in %s", state.global_step, folder)
 
 
 class Drift(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
@@ -184,27 +187,6 @@ class Drift(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         is_due = (self.every and state.global_step % self.every == 0) or state.global_step == state.max_steps
         if is_due and state.is_world_process_zero:
             self.measure(state.global_step)
-
-
-class Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
-    """A bar on stderr; transformers' own writes its logs to stdout."""
-
-    def __init__(self) -> None:
-        self.bar: tqdm[Any] | None = None  # Any: it counts, it holds nothing
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Open the bar at the step that a resumed run goes on from."""
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="step", file=sys.stderr)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Move on."""
-        if self.bar is not None:
-            self.bar.update(state.global_step - self.bar.n)
-
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Leave the terminal clean."""
-        if self.bar is not None:
-            self.bar.close()
 
 
 def _distance(model: Any, part: Mapping[str, Any]) -> torch.Tensor:  # Any: the model as the trainer wrapped it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import isfinite
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -12,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from clear_bench.errors import UsageError
 from clear_bench.languages import canonical
 from clear_bench.losses import LOSSES
-from clear_bench.registry import lookup, refuse_unknown_keys
+from clear_bench.registry import lookup, refuse_unknown_keys, unknown
 from clear_bench.train.parts import (
     BatchPart,
     DataPart,
@@ -44,11 +45,35 @@ class Recipe:
         return asdict(self)
 
 
+def find_recipe(name: str) -> Path:
+    """Give the file of a recipe: a path, or the name of one that comes with the package.
+
+    Raises `UsageError` with the nearest name for anything else.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    shipped = recipes()
+    if name in shipped:
+        return shipped[name]
+    if name.endswith(".toml"):
+        msg = f"there is no recipe at {name}; the package has {', '.join(shipped)}, by name"
+        raise UsageError(msg)
+    raise UsageError(unknown("recipe", name, shipped))
+
+
+def recipes() -> dict[str, Path]:
+    """Map the names of the package's recipes to their files."""
+    package = Path(__file__).resolve().parent.parent
+    # A wheel carries the recipes inside the package; a checkout has them beside it.
+    folder = package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe and apply `section.key=value` overrides; paths of the file become relative to where we are."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         msg = f"recipe {path}: {error}"
         raise UsageError(msg) from None
     recipe = _settle_paths(parse_recipe(raw, str(path)), path.parent)
@@ -90,6 +115,9 @@ def _convert(value: Any, hint: Any, where: str) -> Any:  # Any: TOML values and 
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     expected = dict if get_origin(hint) is not None else hint
+    if isinstance(value, str) and "\0" in value:
+        msg = f"{where} is {value!r}, which holds a null character"
+        raise UsageError(msg)
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         msg = f"{where} is {value!r}, but should be of type {getattr(expected, '__name__', expected)}"
         raise UsageError(msg)
@@ -150,13 +178,11 @@ def _checked(recipe: Recipe) -> Recipe:
     if recipe.model.dropout is not None and not 0 <= recipe.model.dropout < 1:
         msg = f"model.dropout is {recipe.model.dropout}, but a share of activations is at least 0 and below 1"
         raise UsageError(msg)
-    if recipe.loss.preserve_english < 0:
-        msg = f"loss.preserve_english is {recipe.loss.preserve_english}, but a weight is 0 or more"
-        raise UsageError(msg)
-    for name, number in _positive(recipe).items():
-        if number is not None and not number > 0:
-            msg = f"{name} is {number}, but must be positive"
-            raise UsageError(msg)
+    for needed, numbers in (("positive", _positive(recipe)), ("0 or more", _not_negative(recipe))):
+        for name, number in numbers.items():
+            if number is not None and not (isfinite(number) and number >= 0 and (number > 0 or needed != "positive")):
+                msg = f"{name} is {number}, but must be {needed}"
+                raise UsageError(msg)
     if recipe.batch.size == 1 and recipe.data.negatives == 0:
         raise UsageError("a batch of 1 row without hard negatives has nothing to tell apart: its loss is always 0")
     return recipe
@@ -191,6 +217,11 @@ def _positive(recipe: Recipe) -> dict[str, float | None]:
         "training.steps": recipe.training.steps,
         "training.epochs": recipe.training.epochs,
         "training.learning_rate": recipe.training.learning_rate,
+        "data.near_duplicate": recipe.data.near_duplicate,
+        "loss.scale": recipe.loss.scale,
+        "loss.mini_batch_size": recipe.loss.mini_batch_size,
+        "loss.mini_batch_num_tokens": recipe.loss.mini_batch_num_tokens,
+        "evaluation.limit": recipe.evaluation.limit,
         "training.accumulate": recipe.training.accumulate,
         "training.log_every": recipe.training.log_every,
         "batch.size": recipe.batch.size,
@@ -202,4 +233,20 @@ def _positive(recipe: Recipe) -> dict[str, float | None]:
         "translate.max_length": recipe.translate.max_length,
         "model.query_length": recipe.model.query_length,
         "model.passage_length": recipe.model.passage_length,
+    }
+
+
+def _not_negative(recipe: Recipe) -> dict[str, float | None]:
+    return {
+        "training.seed": recipe.training.seed,
+        "training.warmup": recipe.training.warmup,
+        "training.weight_decay": recipe.training.weight_decay,
+        "training.max_grad_norm": recipe.training.max_grad_norm,
+        "training.save_every": recipe.training.save_every,
+        "training.evaluate_every": recipe.training.evaluate_every,
+        "data.negatives": recipe.data.negatives,
+        "model.lora_rank": recipe.model.lora_rank,
+        "model.lora_alpha": recipe.model.lora_alpha,
+        "loss.preserve_english": recipe.loss.preserve_english,
+        "evaluation.english_margin": recipe.evaluation.english_margin,
     }

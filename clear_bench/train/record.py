@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clear_bench.disk import write_text
-from clear_bench.errors import UsageError
+from clear_bench.errors import InputError, UsageError
 from clear_bench.losses import LOSSES
 from clear_bench.train.files import translation_records
 from clear_bench.train.recipe import Recipe
@@ -30,6 +30,8 @@ SCHEMA = "clear-bench/train/1"
 WORK = ".training"
 LOG = "logs/train.jsonl"
 """In a folder of its own: files beside the weights are taken for parts of the model."""
+COUNTERS = "counters.json"
+"""Rows and tokens that were seen up to a saved state; written last, so that a state without it is cut off."""
 PACKAGES = ("clear-bench", "torch", "sentence-transformers", "transformers", "accelerate", "datasets")
 FREE = {
     "training": ("device", "log_every", "save_every", "trackers"),
@@ -68,11 +70,48 @@ def _plain(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_identity(found: Mapping[str, Any]) -> dict[str, Any]:
     """Complete an identity that an earlier version wrote: a setting that it did not know stood at its default."""
-    recipe = dict(found.get("recipe", {}))
+    recipe = dict(_object(found, "recipe"))
     for section, defaults in _plain(Recipe().as_dict()).items():
         known = {k: v for k, v in defaults.items() if k not in (*FREE.get(section, ()), *PATHS.get(section, ()))}
-        recipe[section] = known | recipe.get(section, {})
+        recipe[section] = {**known, **_object(recipe, section)}
     return {**found, "recipe": recipe}
+
+
+def _object(found: object, key: str) -> Mapping[str, Any]:
+    """Look up an object in what a file says; what is none says nothing, and differs from what is wanted."""
+    value = found.get(key) if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    """Read what a run wrote about itself; raises `InputError` for a file that says something else."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        msg = f"{file} is not what a training run wrote: {error}; choose another --out"
+        raise InputError(msg) from None
+    return found if isinstance(found, dict) else {}
+
+
+def last_state(work: Path) -> Path | None:
+    """Find the newest whole state: its counters are written last."""
+    states = [path for path in work.glob("checkpoint-*") if (path / COUNTERS).is_file()]
+    return max(states, key=step_of) if states else None
+
+
+def step_of(state: Path) -> int:
+    """Read the step of a saved state off its name."""
+    return int(state.name.rpartition("-")[2])
+
+
+def what_is_kept(out: Path) -> str:
+    """Say what an interrupted run leaves to go on from."""
+    if (out / "manifest.json").is_file():
+        return f"interrupted; {out} holds a finished run"
+    state = last_state(out / WORK)
+    if state is None:
+        return "interrupted before a state was saved (training.save_every): nothing of this run is kept"
+    return f"interrupted; the state of step {step_of(state)} is kept in {state}, and a resumed run goes on from it"
 
 
 def finished(out: Path, identity: Mapping[str, Any]) -> bool:
@@ -80,7 +119,7 @@ def finished(out: Path, identity: Mapping[str, Any]) -> bool:
     file = out / "manifest.json"
     if not file.is_file():
         return False
-    found = _read_identity(json.loads(file.read_text(encoding="utf-8")).get("identity", {}))
+    found = _read_identity(_object(_read_object(file), "identity"))
     if differences := list(_differences(found, identity)):
         msg = f"{out} holds another finished run ({'; '.join(differences[:5])}); choose another --out"
         raise UsageError(msg)
@@ -92,12 +131,12 @@ def claim(out: Path, identity: Mapping[str, Any], resume: bool) -> Path:
     work = out / WORK
     file = work / "identity.json"
     if file.is_file() and resume:
-        known = _read_identity(json.loads(file.read_text(encoding="utf-8")))
+        known = _read_identity(_read_object(file))
         if differences := list(_differences(known, identity)):
             msg = f"{out} cannot be continued, for this is another run: {'; '.join(differences[:5])}"
             raise UsageError(msg)
         return work
-    if file.is_file() and any(work.glob("checkpoint-*")):
+    if file.is_file() and last_state(work) is not None:
         msg = f"{out} holds an unfinished run: continue it with --resume, or choose another --out"
         raise UsageError(msg)
     if resume and not file.is_file():

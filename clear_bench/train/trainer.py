@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,14 +17,16 @@ from transformers import PrinterCallback
 from transformers.trainer_utils import set_seed
 
 from clear_bench.disk import disk_faults
+from clear_bench.errors import Interrupted
 from clear_bench.losses import LOSSES, make_loss
 from clear_bench.losses.objectives import Distillation, Role
 from clear_bench.train.base import load_base, merge_adapters, open_base, sides, store_prompts
 from clear_bench.train.collate import RoleCollator, Side
-from clear_bench.train.loop import Drift, Journal, Progress, RoleTrainer
+from clear_bench.train.loop import Drift, Journal, RoleTrainer
 from clear_bench.train.plan import Prepared, prepare
-from clear_bench.train.record import LOG, WORK, claim, describe, finish, finished
+from clear_bench.train.record import LOG, WORK, claim, describe, finish, finished, last_state, what_is_kept
 from clear_bench.train.select import Evaluate, Selection
+from clear_bench.train.steps import shown_steps
 from clear_bench.train.trackers import add_trackers
 from clear_bench.train.vocabulary import trimmed
 
@@ -43,23 +44,39 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, evaluate: Evaluate
     """Train as the recipe says and give the folder of the checkpoint; a finished run of the same recipe is reused.
 
     An unfinished run is only continued with `resume`, from its last saved state and to the same weights bit by bit.
+    An interrupt says what is kept.
     """
+    try:
+        return _train(recipe, out, resume, evaluate)
+    except KeyboardInterrupt:
+        raise Interrupted(what_is_kept(out)) from None
+
+
+def _train(recipe: Recipe, out: Path, resume: bool, evaluate: Evaluate | None) -> Path:
     prepared = prepare(recipe, processes=int(os.environ.get("WORLD_SIZE", "1")))
     checkpoint = open_base(recipe.model)
     identity = describe(prepared, checkpoint)
+    work = out / WORK
     if finished(out, identity):
         log.info("%s holds this run already", out)
+        shutil.rmtree(work, ignore_errors=True)  # left by a kill between the manifest and here
         return out
-    work = out / WORK
+    log.info("%d rows in %d languages, dropped: %s; %d steps on batches %s", len(prepared.rows),
+             len(set(prepared.rows.languages)), dict(prepared.rows.drops) or "none", prepared.steps,
+             prepared.checksum[:12])  # fmt: skip
     with disk_faults(out), first_process(_device(recipe) == "cpu") as is_first:
         if is_first:
             claim(out, identity, resume)
         if recipe.model.trim_vocabulary:
             checkpoint = trimmed(prepared, checkpoint, work / "base")
+            log.info("the vocabulary is trimmed to what the texts use")
     with disk_faults(out):
         model, trainer, selection = build(prepared, checkpoint, out, evaluate)
+        state = last_state(work) if resume else None
+        log.info("%s, loss %s", f"going on from {state}" if state else "starting at step 0", recipe.loss.name)
         start = time.monotonic()
-        trainer.train(resume_from_checkpoint=last_state(work) if resume else None)
+        with shown_steps(trainer, prepared.steps):
+            trainer.train(resume_from_checkpoint=None if state is None else str(state))
         seconds = time.monotonic() - start
         if selection is not None:
             selection.restore()
@@ -69,6 +86,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, evaluate: Evaluate
                 merge_adapters(model)
             finish(out, model, prepared, checkpoint, identity, counts, selection)
             shutil.rmtree(work)
+            log.info("the checkpoint is in %s", out)
     return out
 
 
@@ -100,8 +118,6 @@ def build(
         preserve=recipe.loss.preserve_english,
     )
     trainer.remove_callback(PrinterCallback)
-    if sys.stderr.isatty():
-        trainer.add_callback(Progress())
     journal = Journal(out / LOG, lambda: trainer)
     trainer.add_callback(journal)
     trainer.add_callback(Drift(model, _sample(prepared), (query, passage), recipe.training.evaluate_every, journal))
@@ -128,12 +144,6 @@ def first_process(on_cpu: bool) -> Iterator[bool]:
 
 def _device(recipe: Recipe) -> str:
     return recipe.training.device or ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def last_state(work: Path) -> str | None:
-    """Find the newest whole state: its trainer_state.json is written last."""
-    states = [path for path in work.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    return str(max(states, key=lambda path: int(path.name.rpartition("-")[2]))) if states else None
 
 
 def _loss(model: SentenceTransformer, recipe: Recipe, prepared: Prepared) -> torch.nn.Module:

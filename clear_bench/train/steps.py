@@ -1,0 +1,93 @@
+"""Shows how far a run is: step, loss and its parts, tokens a second, time left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback
+
+from clear_bench.progress import INTERVAL, Progress, showing
+
+if TYPE_CHECKING:
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
+    from clear_bench.train.loop import RoleTrainer
+
+
+@dataclass(slots=True)
+class Steps(Progress):
+    """How far a run is; a resumed one has done its first steps before the clock started."""
+
+    unit: str = "steps"
+    before: int = 0
+    """Steps that were done when the clock started."""
+    tokens: int = 0
+    """Encoded since then."""
+    losses: Mapping[str, float] = field(default_factory=dict)
+    """What the trainer logged last: the loss and its parts."""
+
+    @property
+    def left(self) -> float:
+        """Seconds that the rest will take, if the steps take as long as they did."""
+        fresh = self.done - self.before
+        return (self.total - self.done) / fresh * self.seconds if fresh > 0 else float("inf")
+
+    def __str__(self) -> str:
+        parts = [f"{name.removeprefix('loss_')} {value:.4f}" for name, value in self.losses.items() if name != "loss"]
+        shown = f" ({', '.join(parts)})" if parts else ""
+        loss = f"loss {self.losses['loss']:.4f}{shown}, " if "loss" in self.losses else ""
+        return f"{loss}{self.tokens / self.seconds:,.0f} tokens/s"
+
+
+class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
+    """Tells the progress what the trainer does, and has the last step logged, too."""
+
+    def __init__(self, steps: Steps, trainer: Callable[[], RoleTrainer]) -> None:
+        self.steps = steps
+        self.trainer = trainer
+        self.tokens = 0
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Take up the count of the run that goes on."""
+        self.steps(state.global_step)
+        self.steps.before, self.tokens = state.global_step, self.trainer().tokens
+        self.steps.started = time.monotonic()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Move on; the first and the last step are shown with their loss, which is known a moment later."""
+        control.should_log = control.should_log or state.global_step == state.max_steps
+        if not self._is_end(state):
+            self._move(args, state)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Mapping[str, Any], **_: Any
+    ) -> None:
+        """Take over the loss and its parts; the first and the last step are shown whatever the time."""
+        if "loss" in logs:
+            self.steps.losses = {name: value for name, value in logs.items() if name.startswith("loss")}
+            self.steps.is_due = self._is_end(state)
+            self._move(args, state)
+            self.steps.is_due = False
+
+    def _is_end(self, state: TrainerState) -> bool:
+        return state.global_step in (self.steps.before + 1, state.max_steps)
+
+    def _move(self, args: TrainingArguments, state: TrainerState) -> None:
+        self.steps.tokens = (self.trainer().tokens - self.tokens) * args.world_size
+        self.steps(state.global_step - self.steps.done)
+
+
+@contextmanager
+def shown_steps(trainer: RoleTrainer, total: int, interval: float = INTERVAL) -> Iterator[None]:
+    """Show the steps of a trainer for as long as the block lasts; the first of several processes does."""
+    steps = Steps(total, total)
+    trainer.add_callback(Watch(steps, lambda: trainer))
+    if not trainer.is_world_process_zero():
+        yield
+        return
+    with showing(steps, "train", interval):
+        yield
