@@ -67,7 +67,7 @@ def differences(one: Digests, other: Digests, pairs: Sequence[LanguagePair]) -> 
 
     Digests that are empty say nothing; results that were imported as means have such.
     """
-    if not one or not other:
+    if not any(one.values()) or not any(other.values()):
         return
     for name, row in INPUTS.items():
         here, there = one.get(name, {}), other.get(name, {})

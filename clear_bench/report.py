@@ -79,12 +79,6 @@ def json(entries: Sequence[Entry], command: Sequence[str] = ()) -> str:
     return json_module.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def eval_results(entries: Sequence[Entry], command: Sequence[str] = ()) -> str:
-    """Write `.eval_results/NAME.yaml` of a model repository on the Hugging Face Hub; see `model_card`."""
-    del command
-    return model_card.eval_results([entry.summary for entry in entries])
-
-
 def model_index(entries: Sequence[Entry], command: Sequence[str] = ()) -> str:
     """Write the `model-index` block of a model card; see `model_card`."""
     del command
@@ -97,7 +91,6 @@ FORMATS: Mapping[str, Writer] = {
     "latex": latex,
     "csv": csv,
     "json": json,
-    "eval-results": eval_results,
     "model-index": model_index,
 }
 """Name on the command line -> writer. A new format is a function and a row here."""

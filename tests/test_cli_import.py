@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from clear_bench.types import LanguagePair
 DE_EN = LanguagePair("deu-Latn", "eng-Latn")
 
 
-def entry(subset: str, languages: list[str], value: float, **more: Any) -> dict[str, Any]:
+def entry(
+    subset: str, languages: list[str], value: float, only: Sequence[str] | None = None, **more: Any
+) -> dict[str, Any]:
     scores = {"ndcg_at_10": value, "recall_at_100": 0.875, "nauc_ndcg_at_10_max": -3.5, "accuracy": 0.25}
-    return {"hf_subset": subset, "languages": languages, "main_score": value} | scores | more
+    chosen = scores if only is None else {name: scores[name] for name in only}
+    return {"hf_subset": subset, "languages": languages, "main_score": value} | chosen | more
 
 
 def task_result(name: str, **splits: list[dict[str, Any]]) -> dict[str, Any]:
@@ -29,7 +33,8 @@ def task_result(name: str, **splits: list[dict[str, Any]]) -> dict[str, Any]:
 
 def write(folder: Path, content: object, name: str = "T.json") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    text = content if isinstance(content, str | bytes) else json.dumps(content)
+    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
     return folder / name
 
 
@@ -78,13 +83,39 @@ def test_means_compare_with_a_run_of_ours(tmp_path: Path, capsys: pytest.Capture
     assert "imported as means" in capsys.readouterr().out
 
 
+def test_means_compare_with_a_run_that_has_queries_without_a_relevant_passage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An imported result does not know its data: what it does not say is no difference."""
+    qrels = write(tmp_path, "q1 0 a 1\nq2 0 a 0\n", "qrels.txt")
+    run = write(tmp_path, "q1 Q0 a 1 1 x\n", "run.txt")
+    line = ["trec", "--model", "m", "--run", f"de:de={run}", "--qrels", qrels, "--task", "toy"]
+    (ours,) = imported(capsys, *line, "--out", tmp_path / "out")
+    path = write(tmp_path / "m", task_result("Theirs", test=[entry("de", ["deu-Latn"], 0.125)]))
+    (theirs,) = imported(capsys, "mteb", path, "--model", "m", "--task", "toy", "--out", tmp_path / "theirs")
+    assert invoke(["compare", str(theirs.path), str(ours.path)]) == 0
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("no json", "cannot be read as JSON"),
-        ([], "no JSON object"),
+        ("no json", "T.json is not JSON"),
+        ([], "instead of an object"),
+        ("[" * 99_999, "nested too deeply"),
+        ('{"task_name": "X", "task_name": "Y"}', "stands twice"),
+        (b"\xff\xfe{\0}\0", "save it as UTF-8"),
         ({"task_name": "X"}, "no TaskResult"),
-        (task_result("STS12", test=[{"hf_subset": "default", "languages": ["eng-Latn"], "cosine": 1}]), "metric"),
+        ({**task_result("X"), "scores": {"test": {}}}, "instead of a list of subsets"),
+        ({**task_result("X"), "scores": {"test": [3]}}, "holds 3 instead of the scores of a subset"),
+        ({**task_result("X"), "dataset_revision": 1}, "dataset_revision is 1, but must be a text"),
+        (task_result("X"), "no scores"),
+        (task_result("X", test=[]), "instead of a list of subsets"),
+        (task_result("STS12", test=[entry("default", ["eng-Latn"], 0.5, only=())]), "metric"),
+        (task_result("X", test=[entry("a", ["../x"], 1)]), "is of the language '../x'"),
+        (task_result("X", test=[entry("a", ["eng-Latn", None], 1)]), "is of the language None"),
+        (task_result("ClearMini", test=[entry("../x-deu", ["deu-Latn"], 1)]), "names no pool of mini"),
+        ({"mteb_dataset_name": "X", "test": {"ndcg_at_10": 1}}, "mteb cannot read this result from before"),
+        ({"mteb_dataset_name": "ArguAna", "test": 7}, "mteb cannot read this result from before"),
         (task_result("Unseen", test=[entry("a", ["eng-Latn", "deu-Latn"], 1)]), "add a row to REVIEWS"),
         (task_result("X", test=[entry("a", [], 1)]), "names no languages"),
     ],
@@ -96,6 +127,91 @@ def test_what_is_no_retrieval_result_is_refused(
     assert invoke(["import", "mteb", str(path), "--model", "m", "--out", str(tmp_path / "out")]) in (2, 3)
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((key, value) for key in ("ndcg_at_10", "recall_at_100") for value in (None, True, "0.5", 50.3, -0.2, [], {})),
+        *(("precision_at_3", value) for value in (float("nan"), float("inf"), -float("inf"), 1.0000001, 10**18)),
+        *(("main_score", value) for value in (None, True, "0.5", 50.3, float("nan"), -1.5)),
+    ],
+)
+def test_a_score_that_is_no_share_is_refused(
+    key: str, value: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "m", task_result("X", test=[entry("a", ["eng-Latn"], 0.5) | {key: value}]))
+    assert invoke(["import", "mteb", str(path), "--model", "m", "--out", str(tmp_path / "out")]) == 3
+    assert f"{path}: split 'test', subset 'a': {key} is {json.dumps(value)}, but must be" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_mteb_writes_beside_retrieval_metrics_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    # mteb's nauc is NaN where it cannot be computed and has no lower end; p-MRR, FollowIR's main score, is in [-1, 1].
+    more = {"nauc_ndcg_at_10_std": float("nan"), "nauc_map_at_1_max": -2.5, "p-MRR": -0.25, "main_score": -0.25}
+    content = json.dumps(task_result("X", test=[entry("a", ["eng-Latn"], 0.5) | more]))
+    path = write(tmp_path / "m", b"\xef\xbb\xbf" + content.replace(", ", ",\r\n").encode())
+    (result,) = imported(capsys, "mteb", path, "--model", "m", "--out", tmp_path / "out")
+    assert result.scores.metrics == ("nDCG@10", "recall@100")
+    assert result.manifest["task"]["main_metric"] == "nDCG@10"
+    assert "its main score is none of the metrics that are read" in caplog.text
+
+
+@pytest.mark.parametrize("again", [0.5, 0.25])
+def test_a_subset_that_stands_twice_is_refused(
+    again: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subsets = [entry("a", ["eng-Latn"], 0.5), entry("a", ["eng-Latn"], again)]
+    path = write(tmp_path / "m", task_result("X", test=subsets))
+    assert invoke(["import", "mteb", str(path), "--model", "m", "--out", str(tmp_path / "out")]) == 3
+    assert f"{path}: split 'test' has the subset 'a' twice" in capsys.readouterr().err
+
+
+def test_a_task_of_many_subsets_is_one_matrix_for_each_split(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MLQA names the passages' language first, and has other passages in every subset."""
+    codes = ["ara", "deu", "eng", "spa"]
+    scripts = {"ara": "Arab"}
+    names = {code: f"{code}-{scripts.get(code, 'Latn')}" for code in codes}
+    subsets = [
+        entry(f"{a}-{b}", [names[a], names[b]], (4 * i + j) / 16)
+        for i, a in enumerate(codes)
+        for j, b in enumerate(codes)
+    ]
+    path = write(tmp_path / "m", task_result("MLQARetrieval", validation=subsets, test=subsets))
+    results = imported(capsys, "mteb", path, "--model", "m", "--out", tmp_path / "out")
+    assert [result.task for result in results] == ["mteb-MLQARetrieval.validation", "mteb-MLQARetrieval.test"]
+    for result in results:
+        values = dict(zip(result.pairs, result.scores.table["nDCG@10"].to_pylist(), strict=True))
+        assert len(values) == 16
+        # ara-deu: Arabic passages, German queries, the second subset.
+        assert values[LanguagePair("deu-Latn", "ara-Arab")] == 1 / 16
+
+
+def test_two_results_in_one_place_are_refused_before_the_first_is_saved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subsets = [entry("a", ["eng-Latn"], 0.5)]
+    path = write(tmp_path / "m", task_result("X", dev=subsets, test=subsets))
+    line = ["import", "mteb", str(path), "--model", "m", "--out", str(tmp_path / "out"), "--force"]
+    assert invoke([*line, "--task", "ours"]) == 2
+    assert "leave --task out" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_result_from_before_mteb_1_11_is_read_as_mteb_reads_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mteb = pytest.importorskip("mteb")
+    scores = {"ndcg_at_10": 0.5, "recall_at_100": 0.75, "evaluation_time": 3.0}
+    content = {"mteb_dataset_name": "ArguAna", "mteb_version": "1.1.0", "dataset_revision": "r", "test": scores}
+    path = write(tmp_path / "m", content)
+    (result,) = imported(capsys, "mteb", path, "--model", "m", "--out", tmp_path / "out")
+    assert (result.task, result.pairs) == ("mteb-ArguAna", (LanguagePair("eng-Latn", "eng-Latn"),))
+    assert result.scores.table["nDCG@10"].to_pylist() == [mteb.TaskResult.from_disk(path).get_score()] == [0.5]
 
 
 def test_a_model_without_a_name_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

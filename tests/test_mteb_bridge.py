@@ -11,6 +11,7 @@ from typing import Any
 import datasets
 import mteb
 import pytest
+import yaml
 from huggingface_hub import errors
 from mteb.mocks.mock_tasks import (
     MockInstructionReranking,
@@ -229,6 +230,46 @@ def test_what_stands_under_the_name_of_mteb_is_the_number_of_mteb(
     (result,) = read_results(tmp_path / "part" / part.checkpoint.slug)
     with pytest.raises(InputError, match="is partial"):
         write_mteb_result(result, tmp_path)
+
+
+def test_eval_results_have_the_ids_that_mteb_gives_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    from clear_bench.cli import invoke
+    from clear_bench.mteb_bridge.export import write_mteb_result
+    from clear_bench.store.results import read_results
+
+    monkeypatch.setitem(_registry(), "MockRetrievalTask", MockRetrievalTask)
+    plans = make_plans(find_mteb_tasks("MockRetrievalTask"), read=read)
+    done = our_evaluate(OurEncoder(), plans, out=tmp_path / "out", cache_dir=tmp_path)
+    folder = tmp_path / "out" / done.checkpoint.slug
+    path = [write_mteb_result(one, tmp_path) for one in read_results(folder)][-1]
+    capsys.readouterr()
+    assert invoke(["report", str(folder), "--format", "eval-results"]) == 0
+    found = hub.parse_eval_result_entries(yaml.safe_load(capsys.readouterr().out))
+    theirs = {one.dataset.task_id: one for one in mteb.TaskResult.from_disk(path)._to_hf_benchmark_result().root}
+    assert {one.task_id for one in found} == set(theirs) >= {"MockRetrievalTask", "MockRetrievalTask_default_val"}
+    for one in found:
+        own = theirs[one.task_id]
+        assert (one.dataset_id, one.dataset_revision) == (own.dataset.id, own.dataset.revision)
+        assert one.value == pytest.approx(own.value, abs=1e-4)  # mteb rounds to six digits when it saves
+    # One split of two: no mean of the whole task.
+    part = next(one for one in folder.iterdir() if one.name.endswith(".val"))
+    assert invoke(["report", str(part), "--format", "eval-results"]) == 0
+    assert [one["dataset"]["task_id"] for one in yaml.safe_load(capsys.readouterr().out)] == [
+        "MockRetrievalTask_default_val"
+    ]
+
+
+def test_eval_results_of_a_task_that_the_hub_cannot_know_are_refused(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from clear_bench.cli import invoke
+
+    done = our_evaluate(OurEncoder(), str(toy), out=tmp_path / "out", cache_dir=tmp_path)
+    assert invoke(["report", str(tmp_path / "out" / done.checkpoint.slug), "--format", "eval-results"]) == 3
+    assert "toy-task: the hub takes results on registered benchmarks, by their ids" in capsys.readouterr().err
 
 
 def test_the_revision_follows_from_the_content(toy: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from made_results import HOSTILE, entry
 
 from clear_bench.errors import InputError
 from clear_bench.render import escape
-from clear_bench.render.model_card import eval_results, model_index
+from clear_bench.render.model_card import model_index
 from clear_bench.render.records import Summary
 
 REVISION = "5503434ddd753f426f4b38109466949a1217c2bb"
@@ -33,20 +33,6 @@ def test_model_index_is_what_the_hub_reads(summary: Summary) -> None:
     assert [result.dataset_revision for result in results] == [REVISION] * len(summary.groups)
     overall = next(result for result in results if result.metric_type == "ndcg_at_10")
     assert overall.metric_value == round(100 * summary.overall.value, 2)
-
-
-def test_eval_results_are_what_the_hub_reads(summary: Summary) -> None:
-    hub = pytest.importorskip("huggingface_hub")
-    (found,) = hub.parse_eval_result_entries(yaml.safe_load(eval_results([on_hub(summary)])))
-    assert (found.dataset_id, found.task_id, found.dataset_revision) == ("google/xquad", "xquad", REVISION)
-    assert found.value == round(100 * summary.overall.value, 2)
-    assert found.date == "2026-11-20T10:00:00+00:00"
-    assert "macro mean of 16 language pairs" in found.notes
-
-
-def test_eval_results_of_data_that_is_not_on_the_hub_are_refused(summary: Summary) -> None:
-    with pytest.raises(InputError, match="names a data set on the hub"):
-        eval_results([summary])
 
 
 def test_a_model_card_of_two_models_is_refused(summary: Summary) -> None:

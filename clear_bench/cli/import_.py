@@ -36,12 +36,12 @@ def mteb(paths: tuple[Path, ...], model: str | None, task: str | None, out: Path
 
     PATHS are files or folders in the layout of mteb's cache or of its results repository.
     """
-    from clear_bench.mteb_bridge.results_in import find_sources, import_result
+    from clear_bench.mteb_bridge.results_in import find_sources, read_means, save_means
 
     sources = [source for path in paths for source in find_sources(path, model)]
-    for source in sources:
-        for folder in import_result(source, out, task, force):
-            say(folder)
+    found = [means for source in sources for means in read_means(source, task)]
+    for folder in save_means(found, out, force):
+        say(folder)
 
 
 @import_.command()

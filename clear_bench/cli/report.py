@@ -37,7 +37,9 @@ class Asked:
 MANY = 1000
 """Pairs beyond which resampling every one of them takes minutes, and a report leaves it to those who ask."""
 PICTURES = ("svg", "png", "pdf")
-FORMATS = ("md", "html", "latex", "csv", "json", *PICTURES, "eval-results", "model-index")
+FORMATS = ("md", "html", "latex", "csv", "json", *PICTURES, "model-index")
+EVAL_RESULTS = "eval-results"
+"""The one format that asks mteb for its ids."""
 
 
 @click.command(cls=Command)
@@ -45,7 +47,7 @@ FORMATS = ("md", "html", "latex", "csv", "json", *PICTURES, "eval-results", "mod
 @option(
     "--format",
     "form",
-    type=click.Choice(FORMATS),
+    type=click.Choice((*FORMATS, EVAL_RESULTS)),
     default="md",
     show_default=True,
     help="svg, png and pdf: pictures, with --out FOLDER.",
@@ -95,7 +97,12 @@ def report(
     from clear_bench.disk import write_text
     from clear_bench.report import FORMATS as WRITERS
 
-    text = WRITERS[form](entries, ["clear-bench", *sys.argv[1:]])
+    if form == EVAL_RESULTS:
+        from clear_bench.mteb_bridge.hub_results import eval_results
+
+        text = eval_results([entry.summary for entry in entries])
+    else:
+        text = WRITERS[form](entries, ["clear-bench", *sys.argv[1:]])
     if out is None:
         write(text)
     else:

@@ -34,8 +34,10 @@ def model_name(name: str, revision: str | None) -> str:
 
     >>> model_name("intfloat/multilingual-e5-small@abc", "abc"), model_name("runs/my model/", None)
     ('intfloat/multilingual-e5-small', 'local/my-model')
+    >>> model_name("..", "abc"), model_name("../../x", "abc")
+    ('local/model', 'local/x')
     """
-    if revision is not None:
+    if revision is not None and re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name.partition("@")[0], re.ASCII):
         return name.partition("@")[0]
     kind, _, embedded = name.partition(":")
     if kind == "embedded":

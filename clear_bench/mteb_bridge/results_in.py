@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,18 +15,19 @@ import pyarrow.parquet as pq
 
 from clear_bench.compare.pairing import MEANS
 from clear_bench.disk import sha256_file
-from clear_bench.errors import InputError
+from clear_bench.errors import InputError, UsageError
 from clear_bench.mteb_bridge.directions import language_pair
 from clear_bench.mteb_bridge.naming import task_name
-from clear_bench.mteb_bridge.tasks_in import METRICS, group_subsets, our_name
-from clear_bench.store.mteb_json import metric_of
+from clear_bench.mteb_bridge.results_file import Subset, TaskFile, read_json, read_task_file
+from clear_bench.mteb_bridge.tasks_in import METRICS, our_name, unique_pairs
 from clear_bench.store.results import SCORES, save_result
-from clear_bench.tasks import task_names
+from clear_bench.tasks import find_task, task_names
 from clear_bench.types import Checkpoint, LanguagePair
 
-Json = Mapping[str, Any]  # Any: JSON
 PASSAGE_FIRST = "Clear"
 """Tasks that we exported ourselves; see `naming.task_name`."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,29 @@ class Source:
     path: Path
     model: str
     revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """A matrix of means, as it will be saved."""
+
+    source: Source
+    file: TaskFile
+    task: str
+    """Our name."""
+    subsets: Mapping[LanguagePair, Subset]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Name the model, whose weights are unknown here: its name and revision stand for them."""
+        digest = hashlib.sha256(f"mteb {self.source.model} {self.source.revision}".encode()).hexdigest()
+        return Checkpoint(self.source.model, None, digest, "", prompts={})
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that every subset has."""
+        first, *others = self.subsets.values()
+        return tuple(name for name in first.scores if all(name in other.scores for other in others))
 
 
 def find_sources(path: Path, model: str | None = None) -> Iterator[Source]:
@@ -50,71 +73,79 @@ def find_sources(path: Path, model: str | None = None) -> Iterator[Source]:
         msg = f"{path}: no result file of mteb there; give a Task.json or a folder results/<org>__<model>/<revision>"
         raise InputError(msg)
     for file in files:
-        meta = _read(file.with_name("model_meta.json")) if file.with_name("model_meta.json").is_file() else {}
+        meta = read_json(file.with_name("model_meta.json")) if file.with_name("model_meta.json").is_file() else {}
         folder = file.absolute().parent.parent.name
         name = model or meta.get("name") or (folder.replace("__", "/") if "__" in folder else None)
-        if name is None:
+        if not isinstance(name, str):
             msg = f"{file}: nothing says which model this is; give --model"
             raise InputError(msg)
         yield Source(file, name, str(meta.get("revision") or file.absolute().parent.name))
 
 
-def import_result(source: Source, out: Path, task: str | None = None, force: bool = False) -> list[Path]:
-    """Save a result file of mteb as results with the kind `imported-means`; gives their folders.
+def read_means(source: Source, task: str | None = None) -> list[Means]:
+    """Read a result file of mteb: one matrix for each of its splits.
 
-    A task becomes several where `tasks_in.find_mteb_tasks` makes several of it. `task` names the results instead: say
-    that they are about the same data as a task of ours. Raises `InputError` for a file that is no result.
+    Subsets that share their language pair with another have a matrix of their own. `task` names the result instead:
+    say that it is about the same data as a task of ours. Raises `InputError` for a file that is no result.
     """
-    content = _read(source.path)
-    splits, name = content.get("scores"), content.get("task_name")
-    if not isinstance(splits, dict) or not isinstance(name, str) or not all(splits.values()):
-        msg = f"{source.path} is no TaskResult of mteb: it has no task_name or no scores"
-        raise InputError(msg)
-    folders = []
-    for split, entries in splits.items():
-        pairs = {str(entry["hf_subset"]): _pair(name, entry, source.path) for entry in entries}
-        for group, subsets in group_subsets(name, pairs).items():
-            chosen = {subsets[str(e["hf_subset"])]: e for e in entries if str(e["hf_subset"]) in subsets}
-            called = task or _card(name) or our_name(name, [group, split if len(splits) > 1 else ""])
-            folders.append(_save(source, content, called, chosen, out, force))
-    return folders
+    file = read_task_file(source.path)
+    found = []
+    for split, subsets in file.splits.items():
+        pairs = {subset.name: _pair(file, subset) for subset in subsets}
+        for group, members in unique_pairs(pairs).items():
+            chosen = {members[subset.name]: subset for subset in subsets if subset.name in members}
+            called = task or _card(file.task) or our_name(file.task, [group, split if len(file.splits) > 1 else ""])
+            found.append(Means(source, file, called, chosen))
+    return found
 
 
-def _save(
-    source: Source, content: Json, task: str, entries: Mapping[LanguagePair, Json], out: Path, force: bool
-) -> Path:
-    metrics = _metrics(entries.values())
+def save_means(found: Sequence[Means], out: Path, force: bool = False) -> Iterator[Path]:
+    """Save matrices as results with the kind `imported-means`; gives their folders.
+
+    Raises `UsageError`, and saves nothing, where two of them would stand in one place.
+    """
+    places: dict[Path, Means] = {}
+    for one in found:
+        other = places.setdefault(out / one.checkpoint.slug / one.task, one)
+        if other is not one:
+            msg = (
+                f"{other.source.path} and {one.source.path} both hold results of {one.checkpoint.name} to be called "
+                f"{one.task!r}, of another split, subset or file; leave --task out, or import the right one alone"
+            )
+            raise UsageError(msg)
+    written = {folder: _writer(one) for folder, one in places.items()}
+    for folder, write in written.items():
+        yield save_result(folder, write, force=force)
+
+
+def _writer(means: Means) -> Callable[[Path], dict[str, Any]]:  # Any: JSON
+    """Settle what will be written, before anything is."""
+    metrics, subsets = means.metrics, means.subsets
     if not metrics:
-        msg = f"{source.path}: none of its scores is a retrieval metric (ndcg_at_10, recall_at_100, ...)"
+        msg = f"{means.source.path}: none of its scores is a retrieval metric (ndcg_at_10, recall_at_100, ...)"
         raise InputError(msg)
+    if dropped := {name for subset in subsets.values() for name in subset.scores} - {*metrics}:
+        log.warning("%s: not every subset has %s: left out", means.source.path, ", ".join(sorted(dropped)))
     columns = {
-        "query_language": [pair.query for pair in entries],
-        "passage_language": [pair.passage for pair in entries],
-        "query_id": ["mean"] * len(entries),
-        "cluster_id": ["mean"] * len(entries),
+        "query_language": [pair.query for pair in subsets],
+        "passage_language": [pair.passage for pair in subsets],
+        "query_id": ["mean"] * len(subsets),
+        "cluster_id": ["mean"] * len(subsets),
     }
-    values = {name: [float(entry[key]) for entry in entries.values()] for key, name in metrics.items()}
-    checkpoint = _checkpoint(source)
-    main = _main_metric(metrics, entries.values())
+    values = {name: [subset.scores[name] for subset in subsets.values()] for name in metrics}
+    main = _main_metric(means)
 
     def write(temporary: Path) -> dict[str, Any]:
         pq.write_table(pa.table(columns | values), temporary / SCORES, compression="zstd", store_schema=False)
-        return _manifest(source, content, checkpoint, task, main, list(values), list(entries))
+        return _manifest(means, main)
 
-    return save_result(out / checkpoint.slug / task, write, force=force)
+    return write
 
 
-def _manifest(
-    source: Source,
-    content: Json,
-    checkpoint: Checkpoint,
-    task: str,
-    main: str,
-    metrics: Sequence[str],
-    pairs: Sequence[LanguagePair],
-) -> dict[str, Any]:
+def _manifest(means: Means, main: str) -> dict[str, Any]:  # Any: JSON
+    source, file, checkpoint = means.source, means.file, means.checkpoint
     return {
-        "identity": hashlib.sha256(f"{sha256_file(source.path)} {task}".encode()).hexdigest(),
+        "identity": hashlib.sha256(f"{sha256_file(source.path)} {means.task}".encode()).hexdigest(),
         "kind": MEANS,
         "model": {
             "name": checkpoint.name,
@@ -127,41 +158,34 @@ def _manifest(
             "trained_on": [],
         },
         "task": {
-            "name": task,
-            "title": f"{content['task_name']} (imported)",
+            "name": means.task,
+            "title": f"{file.task} (imported)",
             "main_metric": main,
-            "metrics": list(metrics),
+            "metrics": list(means.metrics),
             "cluster": None,
             "licence": "unknown",
-            "source": {"mteb": content["task_name"], "revision": str(content.get("dataset_revision"))},
+            "source": {"mteb": file.task, "revision": file.revision},
         },
-        "pairs": [str(pair) for pair in pairs],
+        "pairs": [str(pair) for pair in means.subsets],
         "partial": False,
         "limit": None,
         "digests": {"queries": {}, "corpora": {}, "qrels": {}},
-        "counts": {"pairs": len(pairs)},
+        "counts": {"pairs": len(means.subsets)},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [],
-        "versions": {"mteb": str(content.get("mteb_version"))},
+        "versions": {"mteb": file.mteb_version} if file.mteb_version else {},
         "imported": {"file": source.path.name, "sha256": sha256_file(source.path)},
     }
 
 
-def _checkpoint(source: Source) -> Checkpoint:
-    """Name a model that was evaluated elsewhere; its weights are unknown, so its name and revision stand for them."""
-    digest = hashlib.sha256(f"mteb {source.model} {source.revision}".encode()).hexdigest()
-    return Checkpoint(source.model, None, digest, "", prompts={})
-
-
-def _pair(name: str, entry: Json, path: Path) -> LanguagePair:
-    languages = entry.get("languages")
-    if not isinstance(languages, list) or not languages:
-        msg = f"{path}: the subset {entry.get('hf_subset')!r} names no languages"
+def _pair(file: TaskFile, subset: Subset) -> LanguagePair:
+    if card := _card(file.task):
+        query, pool = subset.languages[-1], subset.name.rpartition("-")[0]
+        if len(subset.languages) > 1 or pool in find_task(card).pools:
+            return LanguagePair(query, subset.languages[0] if len(subset.languages) > 1 else pool)
+        msg = f"{file.path}: the subset {subset.name!r:.80} names no pool of {card}"
         raise InputError(msg)
-    if _card(name):
-        pool = entry["hf_subset"].rpartition("-")[0]
-        return LanguagePair(languages[-1], languages[0] if len(languages) > 1 else pool)
-    return language_pair(name, str(entry["hf_subset"]), languages)
+    return language_pair(file.task, subset.name, subset.languages)
 
 
 def _card(name: str) -> str | None:
@@ -171,31 +195,11 @@ def _card(name: str) -> str | None:
     return next((card for card in task_names() if task_name(card) == name), None)
 
 
-def _metrics(entries: Any) -> dict[str, str]:  # Any: values of a mapping of JSON
-    """Give mteb's key -> our name, for what every subset has."""
-    shared = set.intersection(*(set(entry) for entry in entries))
-    named = {key: metric_of(key) for key in sorted(shared, key=_by_number) if re.search(r"_at_\d+$", key)}
-    return {key: name for key, name in named.items() if name}
-
-
-def _by_number(key: str) -> tuple[str, int]:
-    stem, _, number = key.rpartition("_")
-    return stem, int(number) if number.isdigit() else 0
-
-
-def _main_metric(metrics: Mapping[str, str], entries: Any) -> str:  # Any: values of a mapping of JSON
+def _main_metric(means: Means) -> str:
     """Find the metric that the main score is: the file gives its value and not its name."""
-    equal = [name for key, name in metrics.items() if all(entry[key] == entry.get("main_score") for entry in entries)]
-    return next((name for name in (*METRICS, *metrics.values()) if name in equal), next(iter(metrics.values())))
-
-
-def _read(path: Path) -> dict[str, Any]:  # Any: JSON
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        msg = f"{path} cannot be read as JSON: {error}"
-        raise InputError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"{path} is no TaskResult of mteb: it holds no JSON object"
-        raise InputError(msg)
-    return content
+    known = [name for name in (*METRICS, *means.metrics) if name in means.metrics]
+    equal = [name for name in known if all(one.scores[name] == one.main_score for one in means.subsets.values())]
+    if not equal:
+        msg = "%s: its main score is none of the metrics that are read; %s stands in front"
+        log.warning(msg, means.source.path, known[0])
+    return [*equal, *known][0]

@@ -59,9 +59,18 @@ def find_mteb_tasks(name: str) -> tuple[Task, ...]:
 def group_subsets(name: str, pairs: Mapping[str, LanguagePair]) -> dict[str, dict[str, LanguagePair]]:
     """Group the subsets of a task by what one collection can hold; the one group of most tasks has no name."""
     groups: dict[str, dict[str, LanguagePair]] = {}
+    for group, members in unique_pairs(pairs).items():
+        for subset, pair in members.items():
+            groups.setdefault(group or _group(name, subset, pair), {})[subset] = pair
+    return groups
+
+
+def unique_pairs(pairs: Mapping[str, LanguagePair]) -> dict[str, dict[str, LanguagePair]]:
+    """Group subsets into matrices: one without a name, and one for each subset that shares its pair with another."""
+    groups: dict[str, dict[str, LanguagePair]] = {}
     for subset, pair in pairs.items():
         own = list(pairs.values()).count(pair) > 1
-        groups.setdefault(subset if own else _group(name, subset, pair), {})[subset] = pair
+        groups.setdefault(subset if own else "", {})[subset] = pair
     return groups
 
 

@@ -46,14 +46,14 @@ def metric_key(name: str) -> str:
 def metric_of(key: str) -> str | None:
     """Read mteb's key as a metric of ours; None where there is none.
 
-    >>> metric_of("ndcg_at_10"), metric_of("accuracy"), metric_of("p-MRR")
-    ('nDCG@10', 'recall@1', None)
+    >>> metric_of("ndcg_at_10"), metric_of("accuracy"), metric_of("p-MRR"), metric_of("ndcg_at_0")
+    ('nDCG@10', 'recall@1', None, None)
     """
     if key == "accuracy":
         return "recall@1"  # what mteb means by it in retrieval
     stem, _, depth = key.rpartition("_at_")
     names = {spelling.partition("_at_")[0]: name for name, spelling in SPELLINGS.items()}
-    return f"{names[stem]}@{depth}" if stem in names and depth.isdigit() else None
+    return f"{names[stem]}@{depth}" if stem in names and re.fullmatch("[1-9][0-9]*", depth) else None
 
 
 def task_result(
