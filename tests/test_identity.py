@@ -20,7 +20,8 @@ from clear_bench.api.retriever import Retriever
 from clear_bench.cli import invoke
 from clear_bench.qrels import judge_all
 from clear_bench.question import INPUTS
-from clear_bench.tasks import Task, load_card
+from clear_bench.store.results import read_manifest
+from clear_bench.tasks import Task, find_task, load_card
 from clear_bench.types import ENGLISH, Collection, LanguagePair, make_qrels, make_texts
 
 EN_DE, EN_POOL = LanguagePair(ENGLISH, "deu-Latn"), LanguagePair(ENGLISH, "all")
@@ -241,3 +242,13 @@ def test_bodies_have_one_digest_in_any_chunking() -> None:
     chunked = [pa.chunked_array(parts, pa.int32()) for parts in ([[1, 2, 3]], [[1], [], [2, 3]])]
     made = [Collection({}, {}, {}, {}, bodies={ENGLISH: column}) for column in chunked]
     assert len({question._body(one, ENGLISH) for one in made}) == 1
+
+
+def test_committed_results_still_answer_the_question_of_today() -> None:
+    manifest = read_manifest(next(Path(__file__).parents[1].glob("leaderboards/results/bm25-*/mini")))
+    task = find_task("mini")
+    pairs = [LanguagePair(*pair.split(":")) for pair in manifest["pairs"]]
+    metrics, depth = manifest["task"]["metrics"], manifest["run_depth"]
+    found = digests(make_plan(task, pairs, metric_names=metrics, run_depth=depth))
+    assert found["question"] == manifest["digests"]["question"]
+    assert list(question.differences(found, manifest["digests"], pairs)) == []
