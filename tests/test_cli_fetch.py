@@ -70,6 +70,55 @@ def test_another_file_in_its_place_is_converted_anew(
     assert "1 passages" in capsys.readouterr().out
 
 
+def test_a_download_that_was_changed_in_the_cache_is_fetched_again(
+    tmp_path: Path, card: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    official, fetched = files(tmp_path, xor()), []
+
+    def download(url: str, target: Path) -> None:
+        fetched.append(target.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((official / target.name).read_bytes())
+
+    monkeypatch.setattr("clear_bench.readers.web.download", download)
+    monkeypatch.setattr("clear_bench.readers.hub.is_offline", lambda: False)
+    fetch = ["fetch", str(card), "--pairs", "fi:en"]
+    for _ in range(2):
+        assert invoke(fetch) == 0
+    assert sorted(fetched) == ["enwiki_20190201_w100.tsv", "xor_dev_retrieve_eng_span_v1_1.jsonl"]
+    kept = next((tmp_path / "cache").rglob("web/*/xor_dev_retrieve_eng_span_v1_1.jsonl"))
+    kept.write_text(kept.read_text().replace("answers", "answerz"))
+    assert invoke(fetch) == 0
+    assert fetched[2:] == [kept.name]
+    assert "does not match its checksum; it is fetched again" in caplog.text
+
+
+def test_given_files_that_were_changed_or_whose_note_is_damaged_are_refused(
+    tmp_path: Path, card: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fetch = ["fetch", str(card), "--pairs", "fi:en", "--offline"]
+    assert invoke([*fetch, "--source", str(files(tmp_path, xor()))]) == 0
+    cache = tmp_path / "cache"
+    capsys.readouterr()
+    assert invoke(["cache", "verify", "--cache-dir", str(cache)]) == 0
+    kept = next(cache.rglob("given/*/files/*/xor_dev_retrieve_eng_span_v1_1.jsonl"))
+    kept.write_text(kept.read_text().replace("answers", "answerz"))
+    assert invoke(fetch) == 3
+    assert (
+        "xor_dev_retrieve_eng_span_v1_1.jsonl was given with --source and was changed since" in capsys.readouterr().err
+    )
+    (kept.parents[2] / "origin.json").write_text('{"sha256": 7')
+    converted = next(cache.rglob("texts.arrow"))
+    converted.write_bytes(converted.read_bytes()[:-1])
+    assert invoke(fetch) == 3
+    assert "origin.json is damaged" in capsys.readouterr().err
+    assert invoke(["cache", "verify", "--cache-dir", str(cache)]) == 3
+    shown = capsys.readouterr()
+    assert "texts.arrow does not match its checksum" in shown.out
+    assert "origin.json is damaged" in shown.out
+    assert "2 damaged files" in shown.err
+
+
 def test_a_file_that_fits_no_entry_names_what_the_card_reads(
     tmp_path: Path, card: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

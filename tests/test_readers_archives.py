@@ -29,6 +29,15 @@ def test_a_member_is_taken_out_of_every_kind(name: str, tmp_path: Path) -> None:
     assert path.relative_to(tmp_path / "members") == Path("x/one.json")
 
 
+def test_a_member_that_was_changed_is_taken_out_again(tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("one.json", "[1]")
+    path = extract(archive, "one.json", tmp_path / "members")
+    path.write_text("[2]")
+    assert extract(archive, "one.json", tmp_path / "members").read_text() == "[1]"
+
+
 def test_a_link_in_an_archive_leads_nowhere_outside(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from struct import pack
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clear_bench import disk
+from clear_bench.disk import sha256_blocks
 from clear_bench.errors import DataError
 from clear_bench.readers import arrow
 from clear_bench.readers.arrow import Corpus, convert, passages
@@ -62,6 +68,111 @@ def test_a_file_that_lost_bytes_is_made_anew(tmp_path: Path) -> None:
     file = next(tmp_path.rglob("texts.arrow"))
     file.write_bytes(file.read_bytes()[:-10])
     assert corpus(tmp_path, rows).texts.ids.to_pylist() == ["a", "b"]
+
+
+DAMAGES: dict[str, Callable[[Path, Path], object]] = {
+    "another word": lambda file, _: edit(file, b"needle", b"noodle"),
+    "another id": lambda file, _: edit(file, b"id-one", b"id-eno"),
+    "a body that starts elsewhere": lambda file, _: edit(file, pack("<i", 7), pack("<i", 2)),
+    "an offset beyond the end": lambda file, _: edit(file, pack("<iii", 0, 6, 12), pack("<iii", 0, 2**31 - 8, 12)),
+    "a cut file": lambda file, _: file.write_bytes(file.read_bytes()[:-10]),
+    "no file": lambda file, _: file.unlink(),
+    "no description": lambda _, about: about.unlink(),
+    "an empty description": lambda _, about: about.write_bytes(b""),
+    "a cut description": lambda _, about: about.write_bytes(about.read_bytes()[:60]),
+    "a description that is a list": lambda _, about: about.write_text("[]"),
+    "a description in brackets": lambda _, about: about.write_text("[" * 100_000),
+    "a description in bytes": lambda _, about: about.write_bytes(b"\xff\x00"),
+    "another digest": lambda _, about: describe(about, seal=False, digest="0" * 64),
+    "a digest that is no text": lambda _, about: describe(about, digest=None),
+    "another source": lambda _, about: describe(about, identity="two"),
+    "a description without its seal": lambda _, about: describe(about, seal=None),
+}
+
+
+def edit(file: Path, old: bytes, new: bytes) -> None:
+    content = file.read_bytes()
+    assert old in content
+    file.write_bytes(content.replace(old, new))
+
+
+def describe(about: Path, seal: bool | None = True, **values: object) -> None:
+    """Change what about.json says; it is sealed anew, with the old seal, or has none."""
+    facts = json.loads(about.read_text()) | values
+    if seal:
+        facts["seal"] = arrow._seal(facts)
+    if seal is None:
+        del facts["seal"]
+    about.write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_damaged_is_converted_again_with_a_warning(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = batch([("id-one", "A title", "in a haystack a needle"), ("id-two", None, "straw")], join="")
+    first = corpus(tmp_path, rows)
+    whole = first.texts.ids.to_pylist(), first.texts.text.to_pylist(), first.body.to_pylist(), first.texts.digest
+    file = next(tmp_path.rglob("texts.arrow"))
+    DAMAGES[damage](file, file.with_name("about.json"))
+    assert arrow.corpus_problem(file.parent, "one") is not None
+    again = corpus(tmp_path, rows)
+    assert "it is converted again" in caplog.text
+    assert (
+        again.texts.ids.to_pylist(),
+        again.texts.text.to_pylist(),
+        again.body.to_pylist(),
+        again.texts.digest,
+    ) == whole
+    assert arrow.corpus_problem(file.parent, "one") is None
+
+
+def test_a_bad_offset_under_a_forged_seal_ends_in_no_signal(tmp_path: Path) -> None:
+    rows = batch([("id-one", None, "a needle"), ("id-two", None, "straw")])
+    corpus(tmp_path, rows)
+    file = next(tmp_path.rglob("texts.arrow"))
+    edit(file, pack("<iii", 0, 6, 12), pack("<iii", 0, 2**31 - 8, 12))
+    describe(file.with_name("about.json"), sha256=sha256_blocks(file))
+    assert "is no valid Arrow file" in (arrow.corpus_problem(file.parent) or "")
+    assert corpus(tmp_path, rows).texts.ids.to_pylist() == ["id-one", "id-two"]
+
+
+def test_damage_whose_source_is_gone_is_an_error(tmp_path: Path) -> None:
+    def gone() -> Iterator[pa.RecordBatch]:
+        msg = "the file is gone"
+        raise DataError(msg)
+        yield
+
+    corpus(tmp_path, batch([("a", None, "x")]))
+    next(tmp_path.rglob("about.json")).write_text("{")
+    with pytest.raises(DataError, match="is gone"):
+        convert("eng-Latn", "one", "made up", gone, tmp_path)
+
+
+def test_a_file_is_hashed_once_a_process_and_again_when_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = batch([("a", None, "x"), ("b", None, "y")])
+    corpus(tmp_path, rows)
+    hashed: list[Path] = []
+    monkeypatch.setattr(arrow, "sha256_blocks", lambda path: hashed.append(path) or sha256_blocks(path))
+    for _ in range(3):
+        corpus(tmp_path, rows)
+    assert len(hashed) == 1
+    file = next(tmp_path.rglob("texts.arrow"))
+    stat = file.stat()
+    file.write_bytes(file.read_bytes())
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # who edits a file can set its time back
+    corpus(tmp_path, rows)
+    assert len(hashed) == 2
+
+
+def test_a_large_file_is_hashed_by_its_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "BLOCK", 4)
+    monkeypatch.setattr(disk, "_PIECE", 2)
+    (tmp_path / "file").write_bytes(b"0123456789")
+    blocks = b"".join(hashlib.sha256(part).digest() for part in (b"0123", b"4567", b"89"))
+    assert sha256_blocks(tmp_path / "file") == hashlib.sha256(blocks).hexdigest()
 
 
 def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -47,12 +47,13 @@ def list_entries(as_json: bool) -> None:
 @cache_option
 @json_option
 def verify(as_json: bool) -> None:
-    """Hash every shard; exit 3 names the damaged ones. The next run encodes those again."""
+    """Hash every shard and data set; exit 3 names the damaged ones. The next run makes those again."""
     from clear_bench.disk import cache_root
+    from clear_bench.readers.damage import damaged as damaged_data
     from clear_bench.store.cache import verify_cache
 
     root = cache_root()
-    damaged = verify_cache(root)
+    damaged = [*verify_cache(root), *damaged_data()]
     if as_json:
         rows = [{"path": str(path), "problem": problem} for path, problem in damaged]
         say_json({"schema": "clear-bench/cache/1", "cache": str(root), "damaged": rows})
@@ -60,9 +61,10 @@ def verify(as_json: bool) -> None:
         for path, problem in damaged:
             say(f"{path} {problem}")
     if damaged:
-        msg = f"{len(damaged)} damaged shards in {root}; the next run that needs them encodes them again"
+        what = "1 damaged file" if len(damaged) == 1 else f"{len(damaged)} damaged files"
+        msg = f"{what} in {root}; the next run makes again what it needs of them"
         raise TamperedError(msg)
-    note(f"every shard in {root} is whole")
+    note(f"every shard and data set in {root} is whole")
 
 
 @cache.command()

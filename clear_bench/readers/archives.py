@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from clear_bench.disk import atomic_write
 from clear_bench.errors import DataError
+from clear_bench.readers.cache import is_changed, is_noted, note_digest
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
@@ -19,7 +20,7 @@ def is_archive(path: Path) -> bool:
 
 
 def extract(archive: Path, member: str, folder: Path) -> Path:
-    """Take one member out of an archive, once; gives its path below `folder`.
+    """Take one member out of an archive, once, and again where it was damaged; gives its path below `folder`.
 
     Raises `DataError` for an archive that is damaged, that has no such member, or any of whose members points outside
     its folder: an archive that tries that is not trusted with the others.
@@ -36,9 +37,10 @@ def extract(archive: Path, member: str, folder: Path) -> Path:
         msg = f"{archive}: has no member {member!r}, but {', '.join(files[:8])}{', ...' if len(files) > 8 else ''}"
         raise DataError(msg)
     target = folder / member
-    if not target.is_file():
+    if not is_noted(target) or is_changed(target):
         with atomic_write(target) as temporary:
             _copy(archive, found, temporary)
+        note_digest(target)
     return target
 
 

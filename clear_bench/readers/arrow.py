@@ -1,11 +1,18 @@
-"""Large corpora as memory-mapped Arrow files: converted once, in little memory, with their digests beside them."""
+"""Large corpora as memory-mapped Arrow files: converted once, in little memory, with their digests beside them.
+
+DATASETS/arrow/<identity>/
+    texts.arrow   ids, texts, and characters before each body
+    about.json    where they come from, their digests, and the hash of the file; sealed by a hash of its own
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +21,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from clear_bench.disk import atomic_write
+from clear_bench.disk import atomic_write, refuse_system_faults, sha256_blocks
 from clear_bench.errors import DataError
 from clear_bench.readers.cache import datasets_folder, short_name
 from clear_bench.types import Texts, make_texts
 
 VERSION = 1
 """Counts the ways in which a corpus was laid out: a file of another version is made anew."""
+FOLDER, TEXTS, ABOUT = "arrow", "texts.arrow", "about.json"
+_FACTS = {"identity": str, "from": str, "merged": int, "digest": str, "text_digest": str, "sha256": str}
+"""What about.json must say."""
 _SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("body", pa.int32())])
 
 log = logging.getLogger(__name__)
@@ -49,17 +59,67 @@ def convert(
 ) -> Corpus:
     """Open the corpus that `identity` names; where it was never converted, write `batches` (see `passages`) first.
 
-    Raises `DataError` for a corpus without rows and for an id that comes back with another text.
+    What is damaged is converted again: a file is hashed when it is opened first in a process. Raises `DataError` for a
+    corpus without rows and for an id that comes back with another text.
     """
-    folder = (root or datasets_folder()) / "arrow" / short_name(f"{VERSION} {identity}")
-    file, about = folder / "texts.arrow", folder / "about.json"
-    facts: dict[str, Any] | None = json.loads(about.read_text()) if about.is_file() else None
-    if facts is None or not file.is_file() or file.stat().st_size != facts["bytes"]:
+    folder = (root or datasets_folder()) / FOLDER / short_name(f"{VERSION} {identity}")
+    file, about = folder / TEXTS, folder / ABOUT
+    if problem := corpus_problem(folder, identity):
+        if file.exists() or about.exists():
+            log.warning("%s %s; it is converted again", file, problem)
         log.info("%s: converting to Arrow, once, in %s", where, folder)
-        facts = _write(file, about, language, identity, where, batches)
-    table = _open(file)
+        _write(file, about, language, identity, where, batches)
+    facts, table = json.loads(about.read_bytes()), _open(file)
     texts = Texts(language, table["id"], table["text"], facts["digest"], facts["text_digest"])
     return Corpus(texts, table["body"], facts["merged"], where)
+
+
+def corpus_problem(folder: Path, identity: str | None = None) -> str | None:
+    """Say what is wrong with a converted corpus: missing, cut, edited, another one, or not valid as Arrow."""
+    file = folder / TEXTS
+    facts = _read_about(folder / ABOUT)
+    if facts is None:
+        return f"has no {ABOUT} beside it that is whole"
+    if identity not in (None, facts["identity"]):
+        return f"was converted from something else, {facts['from']}"
+    if not file.is_file():
+        return "is missing"
+    stat = file.stat()
+    return _file_problem(file, facts["sha256"], (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))
+
+
+@cache
+def _file_problem(file: Path, sha256: str, stat: tuple[int, ...]) -> str | None:
+    """Hash a file and look at every offset; remembered for as long as `stat`, the file's state, stays the same."""
+    if sha256_blocks(file) != sha256:
+        return "does not match its checksum"
+    try:
+        # Read batch by batch and not mapped: the pages of a mapped file would count as memory of this process.
+        with pa.OSFile(str(file)) as source, pa.ipc.open_file(source) as reader:
+            for i in range(reader.num_record_batches):
+                batch = reader.get_batch(i)
+                batch.validate(full=True)
+                if batch.schema != _SCHEMA or any(column.null_count for column in batch.columns):
+                    return "has other columns than a corpus has"
+    except (pa.ArrowException, OSError) as error:
+        refuse_system_faults(error, file)
+        return f"is no valid Arrow file ({error})"
+    return None
+
+
+def _read_about(path: Path) -> dict[str, Any] | None:  # Any: JSON
+    """Read what stands beside a corpus; None where it is not what `_write` wrote."""
+    try:
+        facts = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        return None
+    is_whole = isinstance(facts, dict) and all(isinstance(facts.get(name), kind) for name, kind in _FACTS.items())
+    return facts if is_whole and facts.get("seal") == _seal(facts) else None
+
+
+def _seal(facts: Mapping[str, Any]) -> str:  # Any: JSON
+    content = {name: value for name, value in facts.items() if name != "seal"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def passages(ids: pa.Array, title: pa.Array, text: pa.Array, join: str) -> pa.RecordBatch:
@@ -77,7 +137,7 @@ def passages(ids: pa.Array, title: pa.Array, text: pa.Array, join: str) -> pa.Re
 
 def _write(
     file: Path, about: Path, language: str, identity: str, where: str, batches: Callable[[], Iterable[pa.RecordBatch]]
-) -> dict[str, Any]:  # Any: JSON
+) -> None:
     with atomic_write(file) as temporary:
         rows, hashes = _stream(temporary, batches(), where)
         merged = 0
@@ -86,20 +146,19 @@ def _write(
             _drop(temporary, again)
         table = _open(temporary)
         texts = make_texts(language, table["id"], table["text"])
-        size = temporary.stat().st_size
-    facts = {
+        sha256 = sha256_blocks(temporary)
+    facts: dict[str, Any] = {  # Any: JSON
         "identity": identity,
         "from": where,
         "language": language,
         "rows": rows,
         "merged": merged,
-        "bytes": size,
+        "sha256": sha256,
         "digest": texts.digest,
         "text_digest": texts.text_digest,
     }
     with atomic_write(about) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1))
-    return facts
+        temporary.write_text(json.dumps(facts | {"seal": _seal(facts)}, indent=1))
 
 
 def _stream(file: Path, batches: Iterable[pa.RecordBatch], where: str) -> tuple[int, NDArray[np.uint64]]:

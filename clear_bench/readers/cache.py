@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from clear_bench.disk import cache_root
+from clear_bench.disk import cache_root, write_text
+
+_SUFFIX = ".sha256"
 
 
 def datasets_folder() -> Path:
@@ -27,3 +30,27 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
         while block := file.read(1 << 20):
             state.update(block)
         return state.hexdigest()
+
+
+def note_digest(path: Path) -> None:
+    """Write the hash of a file that is kept, beside it."""
+    write_text(_note(path), digest(path))
+
+
+def is_noted(path: Path) -> bool:
+    """Whether a file is kept with its hash."""
+    return path.is_file() and _note(path).is_file()
+
+
+def is_changed(path: Path) -> bool:
+    """Whether a file is not what its hash says any more; one that is kept without a hash is taken as it is."""
+    return is_noted(path) and _note(path).read_bytes() != digest(path).encode()
+
+
+def kept_files(folder: Path) -> Iterator[Path]:
+    """Find the files below a folder that are kept with their hashes."""
+    yield from (path.with_name(path.name[1 : -len(_SUFFIX)]) for path in sorted(folder.rglob(f".*{_SUFFIX}")))
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f".{path.name}{_SUFFIX}")

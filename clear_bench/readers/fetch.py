@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 from clear_bench.errors import CardError, DataError, EnvironmentFault
 from clear_bench.readers import archives, hub, web
-from clear_bench.readers.cache import datasets_folder, digest, short_name
+from clear_bench.readers.cache import datasets_folder, digest, is_changed, note_digest, short_name
 from clear_bench.readers.origins import Origin, entry, origin
 
 if TYPE_CHECKING:
     from clear_bench.tasks import Task
+
+WEB, MEMBERS, GIVEN, ORIGIN = "web", "members", "given", "origin.json"
+"""Folders of what was downloaded, taken out of archives and given by users, and the note of what was given."""
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class Source:
         """Name the bytes behind the entry: without hashing anything, and without network where the card pins them."""
         given = given_folder(self.origin)
         if given is not None:
-            return f"{self.entry} {json.loads((given / 'origin.json').read_text())['sha256']}"
+            return f"{self.entry} {given_hashes(given)}"
         if "path" in self.task.source:
             stats = [(path.as_posix(), path.stat()) for path in self._files()]
             return json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
@@ -74,8 +77,11 @@ class Source:
         return hub.fetch(self.origin, self.offline) if self.origin.kind == "hub" else [self._downloaded()]
 
     def _downloaded(self) -> Path:
-        path = datasets_folder() / "web" / short_name(self.origin.place) / self.origin.file_name
-        if not path.is_file():
+        path = datasets_folder() / WEB / short_name(self.origin.place) / self.origin.file_name
+        is_damaged = is_changed(path)
+        if is_damaged:
+            log.warning("%s does not match its checksum; it is fetched again", path)
+        if is_damaged or not path.is_file():
             if self.offline or hub.is_offline():
                 msg = (
                     f"{self.origin.place} was not fetched yet, and this run is offline; to go on, run "
@@ -89,6 +95,7 @@ class Source:
             except DataError:
                 path.unlink()
                 raise
+            note_digest(path)
         return path
 
     def _member(self, path: Path) -> Path:
@@ -97,7 +104,7 @@ class Source:
             return path
         facts = path.stat()
         name = short_name(f"{self.origin.place} {facts.st_size} {facts.st_mtime_ns}")
-        return archives.extract(path, self.origin.path, datasets_folder() / "members" / name)
+        return archives.extract(path, self.origin.path, datasets_folder() / MEMBERS / name)
 
 
 def source(task: Task, key: str, query: str | None = None, passage: str | None = None, offline: bool = False) -> Source:
@@ -143,13 +150,35 @@ def copies(wanted: Origin, folder: Path) -> list[Path]:
 def given_folder(wanted: Origin) -> Path | None:
     """Find what a user gave for an entry, or for the whole archive that it is a member of; None where nothing."""
     folders = [place_of(wanted), place_of(wanted, whole=True)] if wanted.is_member else [place_of(wanted)]
-    return next((folder for folder in folders if (folder / "origin.json").is_file()), None)
+    return next((folder for folder in folders if (folder / ORIGIN).is_file()), None)
+
+
+def given_hashes(given: Path) -> list[str]:
+    """Read the SHA-256 of the files that a user gave; raises `DataError` where the note of them is damaged."""
+    try:
+        found = json.loads((given / ORIGIN).read_bytes())["sha256"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        msg = f"{given / ORIGIN} is damaged; delete {given} and give the files again with `clear-bench fetch --source`"
+        raise DataError(msg)
+    return found
+
+
+def given_problems(given: Path) -> list[tuple[Path, str]]:
+    """List the files that a user gave and that are gone or changed since, with what is wrong."""
+    found, stated = _given_files(given), given_hashes(given)
+    if len(found) != len(stated):
+        return [(given, f"holds {len(found)} files instead of {len(stated)}")]
+    gone = [(path, "is gone") for path in found if not path.exists()]
+    pairs = zip(found, stated, strict=True)
+    return gone + [(path, "was changed since") for path, hash_ in pairs if path.exists() and digest(path) != hash_]
 
 
 def place_of(wanted: Origin, whole: bool = False) -> Path:
     """Name the folder for what a user gives for an entry, or for the whole archive that it is a member of."""
     name = wanted.place if whole else f"{wanted.entry} {wanted.place} {wanted.revision}"
-    return datasets_folder() / "given" / short_name(name)
+    return datasets_folder() / GIVEN / short_name(name)
 
 
 def hashes(task: Task) -> Mapping[str, str]:
@@ -169,10 +198,13 @@ def check_hash(task: Task, path: Path) -> None:
         raise DataError(msg)
 
 
+def _given_files(given: Path) -> list[Path]:
+    return sorted(path for path in (given / "files").rglob("*") if path.is_symlink() or path.is_file())
+
+
 def _still_there(given: Path) -> list[Path]:
-    found = sorted(path for path in (given / "files").rglob("*") if path.is_symlink() or path.is_file())
-    for path in found:
-        if not path.exists():
-            msg = f"{path.readlink()} was given with --source and is gone; give it again"
-            raise EnvironmentFault(msg)
-    return found
+    for path, problem in given_problems(given):
+        what = path.readlink() if path.is_symlink() else path
+        msg = f"{what} was given with --source and {problem}; give it again"
+        raise DataError(msg) if path.exists() else EnvironmentFault(msg)
+    return _given_files(given)

@@ -12,7 +12,7 @@ from clear_bench.disk import atomic_write, disk_faults
 from clear_bench.errors import CardError
 from clear_bench.readers import archives
 from clear_bench.readers.cache import digest
-from clear_bench.readers.fetch import check_hash, copies, given_folder, place_of
+from clear_bench.readers.fetch import ORIGIN, check_hash, copies, given_folder, given_hashes, place_of
 from clear_bench.readers.origins import Origin, entry, origin
 from clear_bench.registry import unknown
 
@@ -51,11 +51,7 @@ def brought(task: Task, pairs: Sequence[LanguagePair]) -> dict[str, list[str]]:
         return {}
     origins = {one.entry: one for name in task.files for one in _origins(task, name, pairs)}
     folders = {name: given_folder(one) for name, one in sorted(origins.items())}
-    return {
-        name: list(json.loads((folder / "origin.json").read_text())["sha256"])
-        for name, folder in folders.items()
-        if folder is not None
-    }
+    return {name: given_hashes(folder) for name, folder in folders.items() if folder is not None}
 
 
 def _origins(task: Task, key: str, pairs: Sequence[LanguagePair]) -> Iterator[Origin]:
@@ -111,5 +107,5 @@ def _keep(task: Task, folder: Path, files: list[Path]) -> None:
                 shutil.copyfile(path, target)
             else:
                 target.symlink_to(path.resolve())
-    with atomic_write(folder / "origin.json") as temporary:
+    with atomic_write(folder / ORIGIN) as temporary:
         temporary.write_text(json.dumps({"sha256": [digest(path) for path in files]}))
