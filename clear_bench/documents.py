@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from clear_bench.errors import UserError
+from clear_bench.errors import UsageError, UserError
 
 DEPTH = 64
 """Tables and lists within each other: no document of ours needs ten, and Python's own functions recurse on them."""
@@ -32,6 +32,14 @@ def read_toml(path: Path, refuse: type[UserError]) -> Document:
     return _parse(path, tomllib.loads, "TOML", refuse, False)
 
 
+def tables(content: Mapping[str, Any], key: str, where: str) -> list[Document]:  # Any: TOML
+    """Give the tables that a TOML file writes as `[[key]]`; raises `UsageError` for anything else under that key."""
+    found = content.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
+        raise UsageError(f"{where}: write {key!r} as tables [[{key}]], with two brackets")
+    return found
+
+
 def _parse(path: Path, load: Callable[[str], Any], kind: str, refuse: type[UserError], allow_nan: bool) -> Document:
     content: Any
     try:
@@ -50,7 +58,7 @@ def _parse(path: Path, load: Callable[[str], Any], kind: str, refuse: type[UserE
     except ValueError as error:  # both parsers' own errors, and whole numbers of thousands of digits
         problem = str(error)
     if problem:
-        raise refuse(f"{path} is not {kind} that can be used: {problem}")
+        raise refuse(f"{path} is not valid {kind}: {problem}")
     return dict(content)
 
 

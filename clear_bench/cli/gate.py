@@ -123,6 +123,7 @@ def _rules(margin: float | None, metric: str | None, pairs: str | None, config: 
     """Join flags and gate.toml; a flag wins over the file."""
     from dataclasses import replace
 
+    from clear_bench.documents import read_toml
     from clear_bench.gate import Rule, read_rules
 
     flags: dict[str, Any] = {"margin": margin, "metric": metric}
@@ -134,18 +135,7 @@ def _rules(margin: float | None, metric: str | None, pairs: str | None, config: 
     if pairs is not None:
         msg = f"--pairs and --config {config} both say which pairs to judge; put the pairs into a [[gate]] of the file"
         raise UsageError(msg)
-    return [replace(rule, **given) for rule in read_rules(_toml(config), str(config))]
-
-
-def _toml(path: Path) -> Mapping[str, Any]:  # Any: TOML
-    import tomllib
-
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no TOML: {error}") from error
+    return [replace(rule, **given) for rule in read_rules(read_toml(config, UsageError), str(config))]
 
 
 def _of_task(side: Side, task: str, which: str) -> tuple[Result, ...]:

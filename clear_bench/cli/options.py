@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from clear_bench.disk import cache_at
+from clear_bench.documents import read_toml
 from clear_bench.errors import UsageError
 from clear_bench.registry import refuse_unknown_keys, unknown
 
@@ -120,13 +120,18 @@ def _tables() -> tuple[Path, Mapping[str, Any]]:
     if not path.is_file():
         return path, {}
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = read_toml(path, UsageError)
+    except UsageError:
         if path == project:
             return path, {}  # not ours to judge
-        msg = f"{path} is no TOML: {error}"
-        raise UsageError(msg) from error
-    return path, content if path == own else content.get("tool", {}).get("clear-bench", {})
+        raise
+    if path == own:
+        return path, content
+    tool = content.get("tool", {})
+    settings = tool.get("clear-bench", {}) if isinstance(tool, dict) else {}
+    if not isinstance(settings, dict):
+        raise UsageError(f"{path}: tool.clear-bench is {settings!r}, but must be a table")
+    return path, settings
 
 
 class Command(click.Command):

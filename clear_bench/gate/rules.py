@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from clear_bench.documents import tables
 from clear_bench.errors import InputError, UsageError
 from clear_bench.registry import refuse_unknown_keys
 from clear_bench.types import ENGLISH, LanguagePair
@@ -59,11 +60,11 @@ def read_rules(config: Mapping[str, Any], where: str) -> list[Rule]:  # Any: TOM
     """
     refuse_unknown_keys(config, _SHARED | {"english", "gate"}, where)
     shared = {key: config[key] for key in sorted(_SHARED) if key in config}
-    rules = [_rule(shared, where)] if config.get("english", True) else []
-    tables = config.get("gate", [])
-    if not isinstance(tables, list):
-        raise UsageError(f"{where}: write further gates as [[gate]], with two brackets")
-    for i, table in enumerate(tables, start=1):
+    english = config.get("english", True)
+    if not isinstance(english, bool):
+        raise UsageError(f"{where}: english = {english!r} is neither true nor false")
+    rules = [_rule(shared, where)] if english else []
+    for i, table in enumerate(tables(config, "gate", where), start=1):
         place = f"{where} [[gate]] {i}"
         refuse_unknown_keys(table, _KINDS, place)
         if not table.get("pairs"):

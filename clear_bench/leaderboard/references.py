@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clear_bench.documents import read_toml, tables
 from clear_bench.errors import InputError
 from clear_bench.registry import refuse_unknown_keys
 from clear_bench.render.records import TITLES
@@ -35,13 +35,9 @@ def read_references(path: Path) -> list[Reference]:
     """
     if not path.is_file():
         return []
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        msg = f"{path} is not valid TOML: {error}"
-        raise InputError(msg) from error
+    content = read_toml(path, InputError)
     refuse_unknown_keys(content, ("score",), str(path))
-    return [_reference(row, f"{path}, [[score]] {i + 1}") for i, row in enumerate(content.get("score", []))]
+    return [_reference(row, f"{path}, [[score]] {i + 1}") for i, row in enumerate(tables(content, "score", str(path)))]
 
 
 def _reference(row: Any, where: str) -> Reference:  # Any: TOML, checked here

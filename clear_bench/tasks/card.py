@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from clear_bench.disk import is_plain_name
+from clear_bench.documents import read_toml
 from clear_bench.errors import CardError, UsageError
 from clear_bench.languages import canonical
 from clear_bench.registry import refuse_unknown_keys, unknown
@@ -69,7 +69,10 @@ def load_card(path: str | Path) -> Task:
     """
     file = Path(path) / "card.toml" if Path(path).is_dir() else Path(path)
     where = f"card {file}"
-    raw = _parse(file)
+    if not file.is_file():
+        msg = f"there is no card at {file}"
+        raise CardError(msg)
+    raw = read_toml(file, CardError)
     _check_keys(raw, where)
     languages = _languages(raw["languages"], f"{where}: 'languages'")
     codes = {language: language for language in languages} | _by_language(raw, "codes", languages, where)
@@ -99,18 +102,6 @@ def load_card(path: str | Path) -> Task:
         size=_size(raw.get("size", {}), f"{where}: [size]"),
         card=file,
     )
-
-
-def _parse(file: Path) -> Raw:
-    try:
-        return tomllib.loads(file.read_bytes().decode())
-    except FileNotFoundError:
-        msg = f"there is no card at {file}"
-    except UnicodeDecodeError as error:
-        msg = f"card {file} is not UTF-8: byte {error.start} cannot be decoded"
-    except tomllib.TOMLDecodeError as error:
-        msg = f"card {file} is not valid TOML: {error}"
-    raise CardError(msg)
 
 
 def _check_keys(raw: Raw, where: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from clear_bench.documents import read_toml
 from clear_bench.errors import UsageError
 from clear_bench.languages import canonical
 from clear_bench.losses import LOSSES
@@ -71,11 +72,7 @@ def recipes() -> dict[str, Path]:
 
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe and apply `section.key=value` overrides; paths of the file become relative to where we are."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        msg = f"recipe {path}: {error}"
-        raise UsageError(msg) from None
+    raw = read_toml(path, UsageError)
     recipe = _settle_paths(parse_recipe(raw, str(path)), path.parent)
     for override in overrides:
         recipe = _override(recipe, override)
@@ -133,7 +130,7 @@ def _override(recipe: Recipe, override: str) -> Recipe:
         raise UsageError(msg)
     try:
         value: Any = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text
     part = lookup({f.name: getattr(recipe, f.name) for f in fields(recipe)}, section, "recipe section")
     hints = get_type_hints(type(part))
