@@ -22,7 +22,7 @@ def read_json(path: Path, refuse: type[UserError], *, allow_nan: bool = False) -
     """Read a JSON file that holds one object.
 
     Raises `refuse` for what is no UTF-8 or JSON, a key that stands twice in one object, nesting beyond `DEPTH`, whole
-    numbers beyond 64 bits, half surrogates, and numbers that are not finite unless `allow_nan`.
+    numbers beyond 64 bits, null characters, half surrogates, and numbers that are not finite unless `allow_nan`.
     """
     return _parse(path, _load_json, "JSON", refuse, allow_nan)
 
@@ -81,7 +81,7 @@ def _problems(content: Document, allow_nan: bool) -> Iterator[str]:
     for _ in range(DEPTH):
         for value in level:
             if isinstance(value, str) and not _is_text(value):
-                yield f"{value!r} holds half a surrogate pair"
+                yield f"{value!r} holds a null character or half a surrogate pair"
             elif isinstance(value, int) and not -LARGEST <= value < LARGEST:
                 yield "a whole number in it has more than 64 bits"
             elif isinstance(value, float) and not allow_nan and not math.isfinite(value):
@@ -99,7 +99,6 @@ def _parts(value: object) -> list[Any]:
 
 def _is_text(value: str) -> bool:
     try:
-        value.encode()
+        return b"\0" not in value.encode()
     except UnicodeEncodeError:
         return False
-    return True

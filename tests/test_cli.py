@@ -102,7 +102,8 @@ def test_project_file_is_read_when_there_is_no_own_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "near"), [("[doctor]\ncache-dri = 'x'\n", "cache-dir"), ("[docter]\n", "doctor"), ("x = [", "not valid TOML")]
+    ("text", "near"),
+    [("[doctor]\ncache-dri = 'x'\n", "cache-dir"), ("[docter]\n", "doctor"), ("x = [", "not valid TOML")],
 )
 def test_bad_configuration_is_usage_error(tmp_path: Path, text: str, near: str) -> None:
     (tmp_path / "clear-bench.toml").write_text(text)
