@@ -202,6 +202,35 @@ def test_two_results_in_one_place_are_refused_before_the_first_is_saved(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_that_was_imported_already_is_not_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "m", task_result("X", test=[entry("a", ["eng-Latn"], 0.5)]))
+    line = ["mteb", path, "--model", "m", "--out", tmp_path / "out"]
+    first, again = imported(capsys, *line), imported(capsys, *line)
+    assert first[0].manifest == again[0].manifest
+    write(tmp_path / "m", task_result("X", test=[entry("a", ["eng-Latn"], 0.25)]))
+    assert invoke(["import", *map(str, line)]) == 2
+
+
+@pytest.mark.parametrize("name", ["../x", "../../x", "a/b", "", ".", "con", "a b", "x" * 101])
+def test_a_task_name_chooses_no_place(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    qrels, run = write(tmp_path / "a", "q1 0 a 1\n", "qrels.txt"), write(tmp_path / "a", "q1 Q0 a 1 1 x\n", "run.txt")
+    path = write(tmp_path / "a", task_result("X", test=[entry("a", ["eng-Latn"], 0.5)]))
+    out = ["--task", name, "--model", "m", "--out", str(tmp_path / "b" / "out")]
+    assert invoke(["import", "trec", "--run", f"de:en={run}", "--qrels", str(qrels), *out]) == 2
+    assert invoke(["import", "mteb", str(path), *out]) == 2
+    assert "cannot name a folder" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_task_name_in_a_file_chooses_no_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("../../../x", "/etc/x", "a\\..\\b"):
+        path = write(tmp_path / "m", task_result(name, test=[entry("a", ["eng-Latn"], 0.5)]))
+        (result,) = imported(capsys, "mteb", path, "--model", "../../m", "--out", tmp_path / "out")
+        assert result.path.resolve().parent.parent == (tmp_path / "out").resolve()
+    path = write(tmp_path / "m", task_result("x" * 300, test=[entry("a", ["eng-Latn"], 0.5)]))
+    assert invoke(["import", "mteb", str(path), "--model", "m", "--out", str(tmp_path / "out")]) == 3
+
+
 def test_a_result_from_before_mteb_1_11_is_read_as_mteb_reads_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,11 +16,12 @@ from clear_bench.api.countable import keep_countable
 from clear_bench.api.plan import Plan
 from clear_bench.api.retriever import Json, Search
 from clear_bench.disk import sha256_file
-from clear_bench.errors import DataError
+from clear_bench.errors import DataError, UsageError
 from clear_bench.qrels import judge_all
 from clear_bench.readers.judged import absent
 from clear_bench.readers.trec import RUN, Grades, Hits, read_trec_run, rows
 from clear_bench.rerank import rank_named
+from clear_bench.store.results import check_task_name
 from clear_bench.tasks import Task
 from clear_bench.types import (
     Checkpoint,
@@ -89,6 +90,9 @@ class ReadyRuns:
 
 def foreign_system(name: str, runs: Mapping[LanguagePair, Path]) -> TrecRetriever:
     """Name a system by its name and the content of its run files."""
+    if not name.strip():
+        msg = "--model is blank; name the system that made the runs"
+        raise UsageError(msg)
     content = "".join(f"{pair} {sha256_file(path)}\n" for pair, path in sorted(runs.items()))
     digest = hashlib.sha256(f"{KIND} {name}\n{content}".encode()).hexdigest()
     return TrecRetriever(Checkpoint(name, None, digest, "", prompts={}), runs)
@@ -102,6 +106,7 @@ def plan_by_qrels(
     depth: int,
 ) -> Plan:
     """Plan the scoring of runs by TREC qrels alone: there are no texts, and each query is a cluster of its own."""
+    check_task_name(name)
     pairs = tuple(runs)
     wanted = tuple(metric.name for metric in metrics.expand(names))
     languages = tuple(dict.fromkeys(code for pair in pairs for code in (pair.query, pair.passage)))

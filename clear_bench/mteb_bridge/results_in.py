@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clear_bench.compare.pairing import MEANS
-from clear_bench.disk import sha256_file
+from clear_bench.disk import is_plain_name, sha256_file
 from clear_bench.errors import InputError, UsageError
 from clear_bench.mteb_bridge.directions import language_pair
 from clear_bench.mteb_bridge.naming import task_name
 from clear_bench.mteb_bridge.results_file import Subset, TaskFile, read_json, read_task_file
 from clear_bench.mteb_bridge.tasks_in import METRICS, our_name, unique_pairs
-from clear_bench.store.results import SCORES, save_result
+from clear_bench.store.results import MANIFEST, SCORES, check_task_name, read_manifest, save_result
 from clear_bench.tasks import find_task, task_names
 from clear_bench.types import Checkpoint, LanguagePair
 
@@ -56,6 +56,11 @@ class Means:
         return Checkpoint(self.source.model, None, digest, "", prompts={})
 
     @property
+    def identity(self) -> str:
+        """Name the content: the bytes of the file, and what the result is called."""
+        return hashlib.sha256(f"{sha256_file(self.source.path)} {self.task}".encode()).hexdigest()
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics that every subset has."""
         first, *others = self.subsets.values()
@@ -76,7 +81,7 @@ def find_sources(path: Path, model: str | None = None) -> Iterator[Source]:
         meta = read_json(file.with_name("model_meta.json")) if file.with_name("model_meta.json").is_file() else {}
         folder = file.absolute().parent.parent.name
         name = model or meta.get("name") or (folder.replace("__", "/") if "__" in folder else None)
-        if not isinstance(name, str):
+        if not isinstance(name, str) or not name.strip():
             msg = f"{file}: nothing says which model this is; give --model"
             raise InputError(msg)
         yield Source(file, name, str(meta.get("revision") or file.absolute().parent.name))
@@ -88,6 +93,8 @@ def read_means(source: Source, task: str | None = None) -> list[Means]:
     Subsets that share their language pair with another have a matrix of their own. `task` names the result instead:
     say that it is about the same data as a task of ours. Raises `InputError` for a file that is no result.
     """
+    if task is not None:
+        check_task_name(task)
     file = read_task_file(source.path)
     found = []
     for split, subsets in file.splits.items():
@@ -95,12 +102,15 @@ def read_means(source: Source, task: str | None = None) -> list[Means]:
         for group, members in unique_pairs(pairs).items():
             chosen = {members[subset.name]: subset for subset in subsets if subset.name in members}
             called = task or _card(file.task) or our_name(file.task, [group, split if len(file.splits) > 1 else ""])
+            if task is None and not is_plain_name(called):
+                msg = f"{file.path}: the task name {file.task!r:.80} cannot name a result; give --task"
+                raise InputError(msg)
             found.append(Means(source, file, called, chosen))
     return found
 
 
 def save_means(found: Sequence[Means], out: Path, force: bool = False) -> Iterator[Path]:
-    """Save matrices as results with the kind `imported-means`; gives their folders.
+    """Save matrices as results with the kind `imported-means`; gives their folders. One that is there already stays.
 
     Raises `UsageError`, and saves nothing, where two of them would stand in one place.
     """
@@ -115,7 +125,13 @@ def save_means(found: Sequence[Means], out: Path, force: bool = False) -> Iterat
             raise UsageError(msg)
     written = {folder: _writer(one) for folder, one in places.items()}
     for folder, write in written.items():
-        yield save_result(folder, write, force=force)
+        if (
+            force
+            or not (folder / MANIFEST).is_file()
+            or read_manifest(folder).get("identity") != places[folder].identity
+        ):
+            save_result(folder, write, force=force)
+        yield folder
 
 
 def _writer(means: Means) -> Callable[[Path], dict[str, Any]]:  # Any: JSON
@@ -145,7 +161,7 @@ def _writer(means: Means) -> Callable[[Path], dict[str, Any]]:  # Any: JSON
 def _manifest(means: Means, main: str) -> dict[str, Any]:  # Any: JSON
     source, file, checkpoint = means.source, means.file, means.checkpoint
     return {
-        "identity": hashlib.sha256(f"{sha256_file(source.path)} {means.task}".encode()).hexdigest(),
+        "identity": means.identity,
         "kind": MEANS,
         "model": {
             "name": checkpoint.name,

@@ -125,16 +125,21 @@ class Result:
         return tuple(LanguagePair(*pair.split(":")) for pair in self.manifest["pairs"])
 
 
+def check_task_name(name: str) -> None:
+    """Refuse a name that cannot name a folder, or that would lead out of the one where results go."""
+    if not is_plain_name(name):
+        msg = (
+            f"the task name {name!r:.80} cannot name a folder: give it 1 to 100 letters, digits, '.', '_', '+' and '-'"
+        )
+        raise UsageError(msg)
+
+
 def save_result(folder: Path, write: Callable[[Path], Manifest], *, force: bool = False) -> Path:
     """Write a result as a whole: `write` fills a temporary folder and gives the manifest, a rename shows both.
 
     Raises `UsageError` when another result stands at `folder` and `force` is not set.
     """
-    if not is_plain_name(folder.name):
-        msg = (
-            f"the task name {folder.name!r} cannot name a folder: give it letters, digits, '.', '_', '+' and '-' alone"
-        )
-        raise UsageError(msg)
+    check_task_name(folder.name)
     if folder.exists() and not force:
         raise UsageError(_in_the_way(folder))
     with disk_faults(folder):
