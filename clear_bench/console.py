@@ -25,6 +25,18 @@ BUG = os.EX_SOFTWARE if hasattr(os, "EX_SOFTWARE") else 70
 """The exit code of an error that nobody expected: never 1, which says that a model got worse."""
 
 
+class Stderr:
+    """stderr as it is when a line is logged: a progress bar stands in for it, and puts the line above itself."""
+
+    def write(self, text: str) -> None:
+        """Write to what is stderr now."""
+        sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush it."""
+        sys.stderr.flush()
+
+
 def say(text: object = "") -> None:
     """Print lines of the product; raises `EnvironmentFault` where stdout cannot take them."""
     write(_harmless(str(text)) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import json
 from pathlib import Path
@@ -12,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from toy_training import make_collection, write_lines
 
-from clear_bench.errors import DataError, UsageError
+from clear_bench.errors import DataError, EnvironmentFault, UsageError
 from clear_bench.losses import LOSSES
 from clear_bench.readers.cells import column_names, read_cells
+from clear_bench.readers.origins import hub_file
 from clear_bench.train.batches import checksum, plan_batches
 from clear_bench.train.files import place_texts, read_translations
 from clear_bench.train.guard import guard
@@ -312,27 +314,62 @@ def test_the_leakage_guard_knows_tasks_by_name() -> None:
         list(place_texts("minni", ("corpus",), "data.not_in"))
 
 
-def test_hub_data_that_the_library_turned_into_something_else_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "datasets")
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    write = (folder / "train.csv").write_text
+def read_hub(folder: Path, **settings: Any) -> Rows:
+    return read_rows(DataPart(hub=str(folder), negatives=1, **settings), ENGLISH_ONLY)
 
-    def read() -> Rows:
-        return read_rows(DataPart(hub=str(folder), negatives=1), ENGLISH_ONLY)
 
-    write("anchor,positive,negative_1\nq,p,n\nr,s,t\n")
-    assert read().columns["anchor"] == ["q", "r"]
-    write("anchor,positive,negative_1\n1901,p,n\n1902,s,t\n")
-    with pytest.raises(DataError, match="row 1: 'anchor' is 1901"):
-        read()
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "tsv", "parquet"])
+def test_texts_of_a_hub_data_set_stay_texts(ending: str, tmp_path: Path) -> None:
+    rows = [[word, f"p{word}", f"n{word}"] for word in WORDS]
+    for half, part in (("train-0", rows[:5]), ("train-1", rows[5:])):
+        path = tmp_path / f"{half}.{ending}"
+        if ending == "parquet":
+            pq.write_table(pa.table(dict(zip(ROW, map(list, zip(*part, strict=True)), strict=True))), path)
+        elif ending == "jsonl":
+            path.write_text("".join(json.dumps(dict(zip(ROW, row, strict=True))) + "\n" for row in part))
+        else:
+            path.write_text(as_csv([list(ROW), *part], "," if ending == "csv" else "\t"))
+    assert read_hub(tmp_path).columns["anchor"] == WORDS
+
+
+def test_a_line_of_a_hub_data_set_is_refused_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("anchor,positive,negative_1\nq,p,n\nr,,t\n")
+    with pytest.raises(DataError, match=r"train.csv, line 3: 'positive' is blank"):
+        read_hub(tmp_path)
     with pytest.raises(UsageError, match="nowhere"):
-        read_rows(DataPart(hub=str(folder), hub_split="nowhere", negatives=1), ENGLISH_ONLY)
-    write("anchor,positive,negative_1\nq,p,n\nr\n,s,t,u,v\n")
-    with pytest.raises(DataError, match="cannot be read"):
-        read()
+        read_hub(tmp_path, hub_split="nowhere")
+    with pytest.raises(EnvironmentFault, match=r"data.hub 'nobody/nothing' cannot be had"):
+        read_hub(Path("nobody/nothing"))
+
+
+def test_a_hub_data_set_that_only_the_library_reads_is_refused_where_it_turned_texts_into_something_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from datasets import Dataset
+
+    monkeypatch.setattr("clear_bench.train.hub.plain_files", lambda _: [])
+    for anchors in (["q", "r"], [1901, 1902], [datetime.date(2024, 1, 5)] * 2, [None, "r"]):
+        table = Dataset.from_dict({"anchor": anchors, "positive": ["p", "s"], "negative_1": ["n", "t"]})
+        monkeypatch.setattr("clear_bench.train.hub.load", lambda _, table=table: table)
+        if anchors == ["q", "r"]:
+            assert read_hub(Path("owner/name")).columns["anchor"] == ["q", "r"]
+        else:
+            with pytest.raises(DataError, match=r"owner/name, row 1: 'anchor' is "):
+                read_hub(Path("owner/name"))
+
+
+def test_a_folder_in_place_of_a_hub_data_set_holds_plain_tables(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("---\nconfigs:\n- config_name: a\n  data_files: train.csv\n  sep: ';'\n---\n")
+    (tmp_path / "train.csv").write_text("anchor;positive;negative_1\nq;p;n\n")
+    with pytest.raises(UsageError, match="is a folder without a split 'train' of plain"):
+        read_hub(tmp_path)
+
+
+def test_files_of_the_hub_are_fetched_at_their_commit_by_the_reader_of_evaluation_data() -> None:
+    found = hub_file("hf://datasets/owner/name@0123abc/data/train [1].jsonl.gz")
+    assert found is not None
+    assert (found.place, found.revision, found.path) == ("owner/name", "0123abc", "data/train [1].jsonl.gz")
+    assert hub_file("/tmp/train.jsonl") is None
 
 
 def test_columns_of_json_lines_are_the_keys_of_all_rows(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, asked: bool)
 def cli(verbose: bool, quiet: bool) -> None:
     """Evaluate multilingual embedding models across language pairs, with error bars."""
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=console.Stderr())
     logging.getLogger("clear_bench").setLevel(level)
     _refuse_unknown_variables()
 

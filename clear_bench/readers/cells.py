@@ -45,6 +45,12 @@ class Cells:
         return [checked_id(value, name, self.where(i)) for i, value in enumerate(self.columns[name])]
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file's name says a kind of table that is read here."""
+    kind = KINDS.get(Path(path.name.removesuffix(".gz")).suffix)
+    return kind is not None and not (kind == "parquet" and path.suffix == ".gz")
+
+
 def column_names(path: Path) -> list[str]:
     """List the columns of a table; those of JSON Lines are the keys of all rows."""
     kind = _kind(path)
@@ -72,11 +78,10 @@ def read_cells(path: Path, names: Sequence[str]) -> Cells:
 
 
 def _kind(path: Path) -> str:
-    kind = KINDS.get(Path(path.name.removesuffix(".gz")).suffix)
-    if kind is None or (kind == "parquet" and path.suffix == ".gz"):
+    if not is_table(path):
         msg = f"{path}: training rows are read from .jsonl, .csv and .tsv files, plain or .gz, and from .parquet"
         raise DataError(msg)
-    return kind
+    return KINDS[Path(path.name.removesuffix(".gz")).suffix]
 
 
 def _json_cells(path: Path, names: Sequence[str]) -> Cells:

@@ -90,8 +90,8 @@ def origin(task: Task, text: str) -> Origin:
         url, _, member = text.partition("#")
         return Origin(text, "web", url, path=member)
     if text.startswith("hf://"):
-        if found := _HUB.fullmatch(text):
-            return Origin(text, "hub", **{name: value or "" for name, value in found.groupdict().items()})
+        if found := hub_file(text):
+            return found
         msg = (
             f"card {task.name}: [files]: {text!r} must be hf://datasets/OWNER/NAME@REVISION/PATH or "
             "hf://datasets/OWNER/NAME@REVISION#CONFIG:SPLIT"
@@ -104,6 +104,12 @@ def origin(task: Task, text: str) -> Origin:
         return Origin(text, "folder", **part)
     msg = f"card {task.name}: [files]: {text!r} is no URL, and the card's [source] names no repository or folder"
     raise CardError(msg)
+
+
+def hub_file(text: str) -> Origin | None:
+    """Read the place of a file of the hub, hf://datasets/OWNER/NAME@REVISION/PATH; None for anything else."""
+    found = _HUB.fullmatch(text)
+    return Origin(text, "hub", **{name: value or "" for name, value in found.groupdict().items()}) if found else None
 
 
 def _part(task: Task, text: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from clear_bench.errors import DataError, EnvironmentFault, MissingExtraError, UsageError
+from clear_bench.errors import UsageError
 from clear_bench.losses.objectives import REPEATED, ROLES, Role
 from clear_bench.losses.roles import resolve_roles
 from clear_bench.readers.cells import Cells, column_names, read_cells
@@ -215,37 +215,27 @@ def _open_files(data: DataPart) -> _Table:
         if not path.is_file():
             msg = f"no training file {path}"
             raise UsageError(msg)
+    return _table_of(paths, tuple(source_of(path, path.parent) for path in paths))
+
+
+def _table_of(paths: Sequence[Path], sources: tuple[dict[str, str], ...]) -> _Table:
     names = list(dict.fromkeys(name for path in paths for name in column_names(path)))
-    sources = tuple(source_of(path, path.parent) for path in paths)
     return _Table(names, lambda wanted: [read_cells(path, wanted) for path in paths], sources)
 
 
 def _open_hub(data: DataPart) -> _Table:
-    """Read a hub data set through the datasets library; a column that it took for something else is refused later."""
-    try:
-        from datasets import load_dataset
-        from datasets.exceptions import DatasetBuildError
-    except ImportError:
-        raise MissingExtraError("datasets", "train") from None
-    where = f"data.hub {data.hub!r}"
-    try:
-        table = load_dataset(data.hub, data.subset, split=data.hub_split, revision=data.revision)
-    except DatasetBuildError as error:
-        msg = f"{where} cannot be read: {_first_line(error.__cause__ or error)}"
-        raise DataError(msg) from error
-    except ValueError as error:
-        msg = f"{where}: {_first_line(error)}; see data.subset and data.hub_split"
-        raise UsageError(msg) from error
-    except OSError as error:
-        msg = f"{where} cannot be had: {_first_line(error)}"
-        raise EnvironmentFault(msg) from error
+    """Read the files of a hub data set as one's own; what is no plain table goes through the datasets library.
+
+    A column that the library took for dates or numbers is refused when its texts are asked for.
+    """
+    from clear_bench.train.hub import load, plain_files
+
     source = {"hub": str(data.hub), "revision": data.revision or "unpinned", "split": data.hub_split}
+    if paths := plain_files(data):
+        return _table_of(paths, (source,))
+    table = load(data)
 
     def read(wanted: Sequence[str]) -> list[Cells]:
         return [Cells({name: list(table[name]) for name in wanted}, lambda i: f"{data.hub}, row {i + 1}")]
 
     return _Table(table.column_names, read, (source,))
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
