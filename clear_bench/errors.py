@@ -2,6 +2,7 @@
 
     UserError
     |- UsageError            2   unknown task, language, pair, metric, key or flag; bad configuration
+    |  `- OccupiedError          a place that holds another result
     |- InputError            3   input that is invalid, tampered with or not comparable
     |  |- CardError              a task card that cannot be used
     |  |- DataError              a line or file of a collection that is wrong (names file and line)
@@ -50,6 +51,10 @@ class UserError(Exception):
 
 class UsageError(UserError):
     """Refuse a name, flag or setting that does not exist or does not fit."""
+
+
+class OccupiedError(UsageError):
+    """Refuse to put a result where another one stands."""
 
 
 class InputError(UserError):

@@ -370,19 +370,27 @@ def test_identical_finished_result_is_used_again(run: Run) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in results()[0].iterdir()}
 
 
-def test_other_question_in_the_same_place_is_refused_without_force(
-    run: Run, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("--index", "torch"), "--index is auto there, torch now"),
+        (("--store-dtype", "float16"), "--store-dtype is float32 there, float16 now"),
+    ],
+)
+def test_other_settings_in_the_same_place_are_refused_without_force(
+    run: Run, capsys: pytest.CaptureFixture[str], option: tuple[str, str], words: str
 ) -> None:
     run()
     before = (results()[0] / "manifest.json").read_bytes()
     line = ["run", "--model", "toy", "--vectors", "vectors", "--tasks", "task/card.toml", "--out", "out"]
-    assert invoke([*line, "--run-depth", "3"]) == 2
+    assert invoke([*line, *option]) == 2
     error = capsys.readouterr().err
     assert str(Path("out")) in error
+    assert words in error
     assert "--force" in error
     assert (results()[0] / "manifest.json").read_bytes() == before
-    assert invoke([*line, "--run-depth", "3", "--force"]) == 0
-    assert read_manifest(results()[0])["run_depth"] == 3
+    assert invoke([*line, *option, "--force"]) == 0
+    assert (results()[0] / "manifest.json").read_bytes() != before
     assert [path.name for path in results()[0].parent.iterdir()] == ["toy"]
 
 

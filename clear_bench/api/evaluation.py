@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 from clear_bench import score
 from clear_bench.api.cells import cells, run_table, score_table
 from clear_bench.api.countable import NOT_COUNTED, uncountable
+from clear_bench.api.extension import Extension, is_answered, narrow, refuse_conflict, refuse_other_depth, widen
 from clear_bench.api.manifest import describe, judged_counts, now, provenance
 from clear_bench.api.plan import Plan
 from clear_bench.api.retriever import Retriever
 from clear_bench.disk import write_text
-from clear_bench.errors import CellsFailedError, InputError, UsageError
+from clear_bench.errors import CellsFailedError, InputError, OccupiedError
 from clear_bench.store.mteb_json import task_result
 from clear_bench.store.results import (
     MANIFEST,
@@ -28,8 +29,9 @@ from clear_bench.store.results import (
     RUN,
     SCORES,
     RunWriter,
-    read_manifest,
+    check_task_name,
     read_result,
+    recover_result,
     save_result,
 )
 from clear_bench.types import Checkpoint, Scores
@@ -121,25 +123,44 @@ def evaluate_plans(retriever: Retriever, plans: Sequence[Plan], output: Output) 
 
 
 def evaluate_plan(retriever: Retriever, plan: Plan, output: Output) -> Scores:
-    """Evaluate one checkpoint on one plan, or read the identical result that is already there."""
+    """Evaluate one checkpoint on one plan: of a result that is there already, only what it lacks is measured.
+
+    Raises `UsageError` where the result in its place is of another model, setting or text, and says what differs.
+    """
     if output.folder is None:
         return _measure(retriever, plan, describe(plan, retriever), output)
     folder = output.folder / retriever.checkpoint.slug / plan.task.name
-    manifest = describe(plan, retriever, folder)
-    if (folder / MANIFEST).exists() and not output.force:
-        if read_manifest(folder)["identity"] == manifest["identity"]:
-            log.info("%s: the same result is already there and is used again", folder)
-            return read_result(folder).scores
-        msg = f"{folder} holds the result of another question or setting; give --force to replace it, or another --out"
-        raise UsageError(msg)
+    check_task_name(plan.task.name)
+    while True:
+        recover_result(folder)
+        try:
+            if output.force or not (folder / MANIFEST).exists():
+                return _save(retriever, plan, folder, output)
+            old = read_result(folder)
+            refuse_conflict(old, describe(plan, retriever, folder), plan)
+            if is_answered(plan, old):
+                log.info("%s: the scores are already there and are used again", folder)
+                return narrow(old.scores, plan)
+            whole = Extension(old, widen(plan, old))
+            refuse_conflict(old, describe(whole.plan, retriever, folder), plan)
+            refuse_other_depth(whole)
+            return narrow(_save(retriever, whole.plan, folder, output, whole), plan)
+        except OccupiedError:
+            if not (folder / MANIFEST).exists():
+                raise
+            log.info("%s: another process has changed it; going on from what it holds now", folder)
+
+
+def _save(retriever: Retriever, plan: Plan, folder: Path, output: Output, extension: Extension | None = None) -> Scores:
+    manifest, over = describe(plan, retriever, folder), extension.old.manifest["manifest_digest"] if extension else None
 
     def write(temporary: Path) -> dict[str, Any]:  # Any: JSON
-        scores = _measure(retriever, plan, manifest, output, temporary)
+        scores = _measure(retriever, plan, manifest, output, temporary, extension)
         pq.write_table(scores.table, temporary / SCORES, compression="zstd", store_schema=False)
         write_text(temporary / MTEB, json.dumps(_mteb(scores, plan), indent=1) + "\n")
         return dict(scores.provenance)
 
-    return read_result(save_result(folder, write, force=output.force)).scores
+    return read_result(save_result(folder, write, force=output.force, over=over)).scores
 
 
 def _measure(
@@ -148,30 +169,38 @@ def _measure(
     manifest: Mapping[str, Any],  # Any: JSON
     output: Output,
     folder: Path | None = None,
+    extension: Extension | None = None,
 ) -> Scores:
-    """Encode, search and score; hits go to disk pair by pair, scores are kept."""
+    """Encode, search and score what an extension lacks, else the whole plan; hits go to disk pair by pair."""
     started, begin = now(), time.perf_counter()
-    ready = retriever.prepare(plan)
+    part = replace(plan, judgements=extension.missing) if extension else plan
+    ready = retriever.prepare(part)
     prepared = time.perf_counter()
     writer = RunWriter(folder / RUN) if folder else None
     tables, ties, hits = [], 0, 0
     try:
-        for cell in cells(plan, ready):
-            tables.append(score_table(plan, cell))
-            ties += cell.run.ties
-            hits += int((cell.run.positions >= 0).sum())
+        if extension and writer:
+            for kept in extension.kept_hits():
+                writer.write(kept)
+        for cell in cells(part, ready):
+            tables.append(score_table(part, cell))
+            if not (extension and cell.pair in extension.old.pairs):  # counted when they were first searched
+                ties += cell.run.ties
+                hits += int((cell.run.positions >= 0).sum())
             if writer:
-                writer.write(run_table(plan, cell))
+                writer.write(run_table(part, cell))
     finally:
         if writer:
             writer.close()
     seconds = {"encode": prepared - begin, "search": time.perf_counter() - prepared}
-    counts = ready.counts | {"pairs": len(tables), "hits": hits, "ties": ties} | judged_counts(plan)
-    table = pa.concat_tables(tables)
-    counts |= {"uncounted": _uncounted(plan, table)}
+    counts = ready.counts | {"pairs": len(tables), "hits": hits, "ties": ties}
     whole = {**manifest, "counts": counts, **provenance(started, seconds, output.command)}
     if recalls := ready.recalls():
         whole["recall_against_exact"] = recalls
+    table = pa.concat_tables(tables)
+    if extension:
+        table, whole = extension.joined(table), extension.told(whole)
+    whole["counts"] |= judged_counts(plan) | {"uncounted": _uncounted(plan, table)}
     return Scores(table, plan.metrics, whole)
 
 

@@ -33,6 +33,9 @@ class Plan:
     run_depth: int
     """Ranks of every run that are stored."""
     limit: int | None = None
+    read: Read = readers.read
+    """What has read the collection, and reads more of it."""
+    offline: bool = False
 
     @property
     def pairs(self) -> tuple[LanguagePair, ...]:
@@ -126,7 +129,7 @@ def make_plan(
     judgements = tuple(judge_all(collection, sorted(pairs, key=lambda pair: sides.index(pair.passage))))
     kept = run_depth or task.run_depth
     names = tuple(dict.fromkeys([*(metric.name for metric in wanted), *_share_judged(wanted[0], judgements)]))
-    return Plan(task, collection, judgements, names, kept, limit)
+    return Plan(task, collection, judgements, names, kept, limit, read, offline)
 
 
 def _share_judged(metric: metrics.Metric, judgements: Sequence[Judgements]) -> list[str]:

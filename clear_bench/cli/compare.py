@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +13,7 @@ from clear_bench.console import note, say, say_json
 
 if TYPE_CHECKING:
     from clear_bench.compare import Comparison, Resampling
+    from clear_bench.compare.pairing import Seeds
 
 
 @click.command(cls=Command)
@@ -60,11 +61,23 @@ def comparisons(
     seen: str | None,
     resampling: Resampling,
 ) -> list[Comparison]:
+    """Read every candidate and the base, and compare them on every task that both have."""
+    from clear_bench import compare as stage
+
+    others = [stage.read_side(candidate, tasks) for candidate in candidates]
+    return compare_sides(stage.read_side(base, tasks), others, metric, seen, resampling)
+
+
+def compare_sides(
+    old: Mapping[str, Seeds],
+    others: Sequence[Mapping[str, Seeds]],
+    metric: str | None,
+    seen: str | None,
+    resampling: Resampling,
+) -> list[Comparison]:
     """Compare every candidate with the base on every task that both have."""
     from clear_bench import compare as stage
 
-    old = stage.read_side(base, tasks)
-    others = [stage.read_side(candidate, tasks) for candidate in candidates]
     seen_codes, found = _languages(seen), []
     for new in others:
         for task in stage.match_tasks(old, new):

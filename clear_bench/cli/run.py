@@ -94,7 +94,7 @@ def run(
         return
     _show_tables(done[-1])
     if baseline:
-        _show_gains([str(out / one.checkpoint.slug) for one in done], [plan.task.name for plan in plans])
+        _show_gains(done[0], done[1], out)
 
 
 def _split(text: str) -> list[str]:
@@ -112,13 +112,20 @@ def _show_tables(done: Evaluation) -> None:
             say()
 
 
-def _show_gains(folders: Sequence[str], tasks: Sequence[str]) -> None:
-    """Compare the results in OUT/<baseline> and OUT/<model> as `clear-bench compare` does."""
-    from clear_bench.cli.compare import comparisons, show
+def _show_gains(base: Evaluation, candidate: Evaluation, out: Path) -> None:
+    """Compare the scores that were asked for as `clear-bench compare` does."""
+    from clear_bench.cli.compare import compare_sides, show
     from clear_bench.compare import Resampling
+    from clear_bench.store.results import Result
 
-    base, candidate = folders
-    show(comparisons(base, [candidate], tasks, None, None, Resampling()))
+    old, new = (
+        {
+            task: (Result(out / one.checkpoint.slug / task, scores, scores.provenance),)
+            for task, scores in one.scores.items()
+        }
+        for one in (base, candidate)
+    )
+    show(compare_sides(old, [new], None, None, Resampling()))
 
 
 def _document(done: Iterable[Evaluation]) -> dict[str, object]:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clear_bench.disk import disk_faults, is_plain_name, sha256_file, sync, write_text
-from clear_bench.errors import InputError, TamperedError, UsageError
+from clear_bench.errors import InputError, OccupiedError, TamperedError, UsageError
+from clear_bench.store.folders import filling, publish, recover
 from clear_bench.store.manifests import (
     MANIFEST,
     MTEB,
@@ -45,6 +42,7 @@ __all__ = [
     "read_manifest",
     "read_result",
     "read_results",
+    "recover_result",
     "result_folders",
     "save_result",
     "seal",
@@ -134,29 +132,35 @@ def check_task_name(name: str) -> None:
         raise UsageError(msg)
 
 
-def save_result(folder: Path, write: Callable[[Path], Manifest], *, force: bool = False) -> Path:
-    """Write a result as a whole: `write` fills a temporary folder and gives the manifest, a rename shows both.
+def save_result(
+    folder: Path, write: Callable[[Path], Manifest], *, force: bool = False, over: str | None = None
+) -> Path:
+    """Write a result as a whole: `write` fills a hidden folder and gives the manifest, one rename shows both.
 
-    Raises `UsageError` when another result stands at `folder` and `force` is not set.
+    `over` is the manifest digest of the result that this one replaces; `force` replaces whatever is there. Raises
+    `OccupiedError` when something else stands at `folder`, also where another process has put it there meanwhile.
     """
     check_task_name(folder.name)
-    if folder.exists() and not force:
-        raise UsageError(_in_the_way(folder))
+
+    def is_due() -> bool:
+        if force or not folder.exists():
+            return force or over is None
+        return (folder / MANIFEST).is_file() and read_manifest(folder)["manifest_digest"] == over
+
     with disk_faults(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(folder)
-        temporary, handle = _temporary(folder)
-    try:
-        with disk_faults(folder):
-            manifest = write(temporary)
-            seal(temporary, manifest)
-            _publish(temporary, folder, manifest.get("identity"), force)
-    finally:
-        os.close(handle)
-        shutil.rmtree(temporary, ignore_errors=True)
-        with suppress(OSError):
-            folder.parent.rmdir()  # empty only where nothing was saved
+        recover_result(folder)
+        if not is_due():
+            raise OccupiedError(_in_the_way(folder))
+        with filling(folder) as temporary:
+            seal(temporary, write(temporary))
+            if not publish(temporary, folder, is_due):
+                raise OccupiedError(_in_the_way(folder))
     return folder
+
+
+def recover_result(folder: Path) -> None:
+    """Clear up what killed processes left beside a result folder."""
+    recover(folder, lambda path: (path / MANIFEST).is_file())
 
 
 def seal(folder: Path, manifest: Manifest) -> None:
@@ -210,68 +214,3 @@ def result_folders(path: Path) -> list[Path]:
 
 def _in_the_way(folder: Path) -> str:
     return f"{folder} already holds another result; give --force to replace it, or another --out"
-
-
-def _temporary(folder: Path) -> tuple[Path, int]:
-    """Make a folder beside the target, locked for as long as this process lives; gives it and what holds the lock."""
-    made = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    made.chmod(0o755)
-    handle = os.open(made, os.O_RDONLY)
-    _lock(handle)
-    # The name by which others find abandoned folders comes only with the lock.
-    named = made.with_name(f".{folder.name}.{made.name.removeprefix('.new-')}")
-    os.rename(made, named)
-    return named, handle
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove what a killed process left beside the target; what nobody holds a lock on is abandoned."""
-    for path in folder.parent.glob(f".{folder.name}.*/"):
-        with suppress(OSError):
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                if _lock(handle):
-                    shutil.rmtree(path, ignore_errors=True)
-            finally:
-                os.close(handle)
-
-
-def _lock(handle: int) -> bool:
-    """Lock an open folder if nobody else does; False also where the file system has no locks."""
-    import fcntl  # not on Windows, where results can be read all the same
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _publish(temporary: Path, folder: Path, identity: str | None, force: bool) -> None:
-    """Put a finished folder in place; an old one stays whole until the new one is complete.
-
-    Where another process put the same result there meanwhile, that one stays.
-    """
-    aside = []
-    while not _rename(temporary, folder):
-        if not force:
-            if identity is not None and read_manifest(folder).get("identity") == identity:
-                return
-            raise UsageError(_in_the_way(folder))
-        aside.append(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        with suppress(FileNotFoundError):
-            os.rename(folder, aside[-1])
-    for old in aside:
-        shutil.rmtree(old, ignore_errors=True)
-    sync(folder.parent)
-
-
-def _rename(source: Path, target: Path) -> bool:
-    """Rename a folder; False where another one stands there."""
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        return False
-    return True
