@@ -29,6 +29,7 @@ from clear_bench.models import load_encoder, open_checkpoint, passage_prompt
 from clear_bench.models.encoder import SentenceEncoder
 from clear_bench.models.loading import DTYPES
 from clear_bench.models.rate import matmul_rate, operations
+from clear_bench.settings import ModelSettings
 from clear_bench.tasks import find_task
 from clear_bench.types import Texts
 
@@ -119,9 +120,9 @@ def main() -> None:
     corpora = readers.read(find_task(args.card)).corpora
     chosen = [languages.canonical(code) for code in args.languages.split(",")] if args.languages else list(corpora)
     sets = [corpora[language] for language in chosen]
-    checkpoint = open_checkpoint(args.model, precision=args.precision)
+    checkpoint = open_checkpoint(args.model, ModelSettings(precision=args.precision))
     budgets: list[int | None] = [int(budget) for budget in args.budgets.split(",")] if args.budgets else [None]
-    encoder, prompt = load_encoder(checkpoint, device=args.device), passage_prompt(checkpoint)
+    encoder, prompt = load_encoder(checkpoint, ModelSettings(device=args.device)), passage_prompt(checkpoint)
     peak = matmul_rate(torch.device(args.device), DTYPES[args.precision])
     strings = [prompt + text for texts in sets for text in texts.text.to_pylist()]
     lengths = np.array([len(ids) for ids in encoder._tokenise(strings)[0]])

@@ -26,6 +26,7 @@ from mteb.models import ModelMeta, SearchEncoderWrapper
 from sections import report, table
 
 from clear_bench.mteb_bridge import Searcher, as_mteb_task
+from clear_bench.settings import ModelSettings
 from clear_bench.tasks import load_card
 
 CODES = ("en", "ar", "de", "el", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
@@ -155,7 +156,9 @@ def main() -> None:
         vectors = Vectors(texts)
         warm_up()
         ours, our_rest, our_scores = measure(
-            lambda: Searcher(Ours(vectors), cache_dir=folder / "cache", similarity="dot", name="benchmark"),
+            lambda: Searcher(
+                Ours(vectors), ModelSettings(similarity="dot"), cache_dir=folder / "cache", name="benchmark"
+            ),
             folder / "card.toml",
             folder / "ours",
         )

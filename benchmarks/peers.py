@@ -28,6 +28,7 @@ from sections import middle, report, table
 from clear_bench import languages
 from clear_bench.api.plan import Plan, make_plan
 from clear_bench.models import open_checkpoint
+from clear_bench.settings import ModelSettings
 from clear_bench.tasks import find_task
 from clear_bench.types import Checkpoint, LanguagePair
 
@@ -129,7 +130,7 @@ def child(name: str, asked: argparse.Namespace) -> None:
     import sentence_transformers  # noqa: F401
 
     precision = "bf16" if name.endswith("bf16") else "fp32"
-    checkpoint = open_checkpoint(asked.model, precision=precision)
+    checkpoint = open_checkpoint(asked.model, ModelSettings(precision=precision))
     plan = the_plan(asked)
     step, settings = PEERS[name]
     if name == DIAGONAL:

@@ -8,6 +8,7 @@ from clear_bench.registry import load
 
 if TYPE_CHECKING:
     from clear_bench.api import Evaluation, evaluate, load_task
+    from clear_bench.settings import ModelSettings, SearchSettings
     from clear_bench.types import Checkpoint, Collection, LanguagePair, Scores, Texts
 
 __version__ = "0.1.0"
@@ -17,7 +18,9 @@ __all__ = [
     "Collection",
     "Evaluation",
     "LanguagePair",
+    "ModelSettings",
     "Scores",
+    "SearchSettings",
     "Texts",
     "evaluate",
     "load_task",
@@ -28,7 +31,9 @@ _HOMES = {
     "Collection": "types",
     "Evaluation": "api",
     "LanguagePair": "types",
+    "ModelSettings": "settings",
     "Scores": "types",
+    "SearchSettings": "settings",
     "Texts": "types",
     "evaluate": "api",
     "load_task": "api",

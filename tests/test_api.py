@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from raw_benchmarks import BENCHMARKS, load
 from toy_task import CODES, WordEncoder, write_task, write_vectors
 
 import clear_bench
-from clear_bench import evaluate, load_task
+from clear_bench import ModelSettings, SearchSettings, evaluate, load_task
 from clear_bench.disk import cache_root
 from clear_bench.errors import CheckpointError, NotComparableError, UsageError
 from clear_bench.store.results import read_result
@@ -31,6 +32,13 @@ def test_public_names_are_few_sorted_and_there() -> None:
     assert clear_bench.__all__ == sorted(clear_bench.__all__)
     assert all(getattr(clear_bench, name) for name in clear_bench.__all__)
     assert set(clear_bench.__all__) <= set(dir(clear_bench))
+
+
+def test_every_setting_is_a_keyword_of_evaluate_with_its_own_default() -> None:
+    given = inspect.signature(evaluate).parameters
+    for kind in (ModelSettings, SearchSettings):
+        for one in fields(kind):
+            assert given[one.name].default == one.default, one.name
 
 
 def test_matrix_encodes_every_text_set_once(card: str) -> None:

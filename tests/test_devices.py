@@ -29,6 +29,7 @@ from clear_bench.cluster.worker import Loading
 from clear_bench.errors import CheckpointError, EnvironmentFault, MissingExtraError, UsageError
 from clear_bench.models.me5 import write_safetensors
 from clear_bench.models.rows import EncodedRows
+from clear_bench.settings import ModelSettings
 from clear_bench.store.embeddings import EmbeddingKey, EmbeddingStore
 from clear_bench.types import Texts, make_texts
 
@@ -181,7 +182,7 @@ class ThreadPlace:
             self.theirs.close()
 
 
-LOADING = Loading("toy", "f" * 64, {}, {"device": None})
+LOADING = Loading("toy", "f" * 64, ModelSettings(), Path("cache"))
 
 
 def texts(count: int) -> Texts:

@@ -31,8 +31,11 @@ from clear_bench.models import encoder as module
 from clear_bench.models import load_encoder, open_checkpoint
 from clear_bench.models.encoder import SentenceEncoder
 from clear_bench.models.objects import from_object
+from clear_bench.settings import ModelSettings
 from clear_bench.store.embeddings import EmbeddingStore
 from clear_bench.types import Checkpoint, Texts, make_texts
+
+CPU = ModelSettings(device="cpu")
 
 WORDS = [
     "the",
@@ -71,7 +74,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def encoder(toy: Checkpoint) -> Any:
-    return load_encoder(toy, device="cpu")
+    return load_encoder(toy, CPU)
 
 
 def vectors_of(found: Encoding) -> np.ndarray:
@@ -133,7 +136,7 @@ class TestVectors:
         texts, store = make_sentences(30), EmbeddingStore(tmp_path)
         cosine = vectors_of(encode(toy, texts, "query", "", store, lambda: encoder))
         np.testing.assert_allclose(np.linalg.norm(cosine, axis=1), 1, atol=1e-6)
-        dot = open_checkpoint(str(toy.path), similarity="dot")
+        dot = open_checkpoint(str(toy.path), ModelSettings(similarity="dot"))
         own = vectors_of(encode(dot, texts, "query", "", store, lambda: encoder))
         np.testing.assert_allclose(own, encoder.model.encode(texts.text.to_pylist()), atol=10 * ROUNDING)
         assert np.abs(np.linalg.norm(own, axis=1) - 1).min() > 0.1
@@ -143,7 +146,7 @@ class TestVectors:
         pooling = folder / "1_Pooling" / "config.json"
         pooling.write_text(pooling.read_text().replace("true", "false"))  # leaves the prompt out of the mean
         checkpoint = open_checkpoint(str(folder))
-        encoder = load_encoder(checkpoint, device="cpu")
+        encoder = load_encoder(checkpoint, CPU)
         assert not encoder.is_plain
         texts = make_sentences(20)
         found = encode(checkpoint, texts, "query", "query: ", EmbeddingStore(tmp_path), lambda: encoder)
@@ -178,8 +181,8 @@ class TestVectors:
     @pytest.mark.parametrize("precision", ["bf16", "fp16"])
     def test_of_lower_precision_are_close(self, toy: Checkpoint, precision: Any, encoder: Any, tmp_path: Path) -> None:
         texts, store = make_sentences(20), EmbeddingStore(tmp_path)
-        low = open_checkpoint(str(toy.path), precision=precision)
-        found = vectors_of(encode(low, texts, "query", "", store, lambda: load_encoder(low, device="cpu")))
+        low = open_checkpoint(str(toy.path), ModelSettings(precision=precision))
+        found = vectors_of(encode(low, texts, "query", "", store, lambda: load_encoder(low, CPU)))
         expected = vectors_of(encode(toy, texts, "query", "", store, lambda: encoder))
         assert low.fingerprint != toy.fingerprint
         assert 1e-6 < np.abs(found - expected).max() < 0.05  # bfloat16 keeps 8 bits
@@ -194,7 +197,9 @@ class TestVectors:
         monkeypatch.setattr(module, "MEASURED_AFTER", 0.0)
         texts, told = make_sentences(2000), list[int]()
         expected = encoder.encode(texts, range(2000), "passage", "passage: ", lambda _: None)
-        onto = load_encoder(open_checkpoint(str(toy.path), precision=precision), device="cuda")
+        onto = load_encoder(
+            open_checkpoint(str(toy.path), ModelSettings(precision=precision)), ModelSettings(device="cuda")
+        )
         found = onto.encode(texts, range(2000), "passage", "passage: ", told.append)
         lengths = np.linalg.norm(expected.vectors, axis=1, keepdims=True)
         np.testing.assert_allclose(found.vectors / lengths, expected.vectors / lengths, atol=tolerance)
@@ -268,7 +273,7 @@ class TestTruncateDim:
     ) -> None:
         texts, store = make_sentences(30), EmbeddingStore(tmp_path)
         full = vectors_of(encode(toy, texts, "query", "", store, lambda: encoder))
-        short = open_checkpoint(str(toy.path), truncate_dim=8)
+        short = open_checkpoint(str(toy.path), ModelSettings(truncate_dim=8))
         found = encode(short, texts, "query", "", store, refuse)
         expected = full[:, :8] / np.linalg.norm(full[:, :8], axis=1, keepdims=True)
         np.testing.assert_allclose(vectors_of(found), expected, atol=ROUNDING)
@@ -278,12 +283,12 @@ class TestTruncateDim:
 
     def test_keeps_lengths_for_dot(self, toy: Checkpoint, encoder: Any, tmp_path: Path) -> None:
         texts, store = make_sentences(10), EmbeddingStore(tmp_path)
-        dot = open_checkpoint(str(toy.path), similarity="dot", truncate_dim=8)
+        dot = open_checkpoint(str(toy.path), ModelSettings(similarity="dot", truncate_dim=8))
         found = vectors_of(encode(dot, texts, "query", "", store, lambda: encoder))
         np.testing.assert_allclose(found, encoder.model.encode(texts.text.to_pylist())[:, :8], atol=10 * ROUNDING)
 
     def test_beyond_the_models_width_is_refused(self, toy: Checkpoint, encoder: Any, tmp_path: Path) -> None:
-        wide = open_checkpoint(str(toy.path), truncate_dim=64)
+        wide = open_checkpoint(str(toy.path), ModelSettings(truncate_dim=64))
         with pytest.raises(UsageError, match="64 is more than the 32"):
             encode(wide, make_sentences(5), "query", "", EmbeddingStore(tmp_path), lambda: encoder)
 
@@ -332,7 +337,7 @@ def test_float16_that_cannot_hold_a_value_is_refused(tmp_path: Path) -> None:
         def encode(self, texts: list[str]) -> np.ndarray:
             return np.full((len(texts), 4), 70_000, np.float32)
 
-    checkpoint, encoder = from_object(Large(), name="large", similarity="dot")
+    checkpoint, encoder = from_object(Large(), ModelSettings(similarity="dot"), name="large")
     with pytest.raises(UsageError, match="--store-dtype float32"):
         encode(checkpoint, toy_texts(5), "query", "", EmbeddingStore(tmp_path), lambda: encoder, store_dtype="float16")
 
@@ -374,7 +379,7 @@ class TestCodedStores:
     ) -> None:
         texts, store = make_sentences(30), EmbeddingStore(tmp_path)
         full = vectors_of(encode(toy, texts, "passage", "", store, lambda: encoder, store_dtype=dtype))
-        short = open_checkpoint(str(toy.path), truncate_dim=8)
+        short = open_checkpoint(str(toy.path), ModelSettings(truncate_dim=8))
         found = encode(short, texts, "passage", "", store, refuse, store_dtype=dtype)
         cut = full[:, :8] / np.linalg.norm(full[:, :8], axis=1, keepdims=True)
         np.testing.assert_allclose(vectors_of(found), CodedRows(code(cut, dtype), dtype, 8)[:], atol=ROUNDING)

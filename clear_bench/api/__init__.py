@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from clear_bench.api.evaluation import Evaluation, Output, evaluate_plans
 from clear_bench.api.plan import Plan, make_plans
 from clear_bench.api.retrieval import open_retriever
 from clear_bench.disk import cache_at
 from clear_bench.readers import read
+from clear_bench.settings import Devices, Engine, ModelSettings, Precision, SearchSettings, StoreDtype
 from clear_bench.tasks import Task, find_task
-from clear_bench.types import Collection
+from clear_bench.types import Collection, Similarity
 
 __all__ = ["Evaluation", "Plan", "evaluate", "load_task", "make_plans"]
 
@@ -27,25 +27,89 @@ def evaluate(
     run_depth: int | None = None,
     out: Path | str | None = None,
     force: bool = False,
-    offline: bool = False,
     cache_dir: Path | str | None = None,
     command: Sequence[str] = (),
-    **settings: Any,  # Any: what `open_retriever` takes
+    name: str | None = None,
+    vectors: Path | None = None,
+    query_prompt: str | None = None,
+    passage_prompt: str | None = None,
+    similarity: Similarity | None = None,
+    max_seq_length: int | None = None,
+    truncate_dim: int | None = None,
+    precision: Precision = "fp32",
+    device: str | None = None,
+    batch_tokens: int | None = None,
+    allow_pickle: bool = False,
+    trust_remote_code: bool = False,
+    offline: bool = False,
+    index: str = "auto",
+    store_dtype: StoreDtype = "float32",
+    devices: Devices | None = None,
+    engine: Engine = "local",
+    ray_address: str | None = None,
+    ray_workers: int | None = None,
 ) -> Evaluation:
     """Evaluate a model on the language pairs of tasks.
 
-    `model` is a checkpoint folder, a hub id (`id@revision`), `embedded:NAME`, `bm25`, or any object whose `encode`
-    takes a list of strings and gives vectors [n, d]. `tasks` are names, card paths or `Task` values; `pairs` are
-    patterns such as `de:en`, `*:en` or `direct`. With `out`, results are saved below it and identical ones are read
-    instead of measured again. `cache_dir` is where data sets, built models and embeddings are kept. `settings` are the
-    command line's own: `device`, `index`, `precision`, `query_prompt`, `passage_prompt`, `similarity`,
-    `max_seq_length`, `truncate_dim`, `store_dtype`, `batch_tokens`, `vectors`, `allow_pickle`, `trust_remote_code`;
-    `name` names a model in memory. `devices="cuda:0,cuda:1"` (or a number) encodes in worker processes; a script calls
-    it below `if __name__ == "__main__":`, as these import it.
+    Args:
+        model: A checkpoint folder, a hub id (`id@revision`), `embedded:NAME`, `bm25`, or any object whose `encode`
+            takes a list of strings and returns vectors [n, d].
+        tasks: Names, card paths or `Task` values.
+        pairs: Patterns such as `de:en`, `*:en` or `direct`; all pairs of a task unless given.
+        metrics: Metrics in place of the cards' own.
+        limit: Queries of each language, the first by id; the result is marked partial.
+        run_depth: Ranks stored of each run; the card's unless given.
+        out: Folder below which results are saved; identical ones are read instead of measured again.
+        force: Replace another result that stands in this one's place.
+        cache_dir: Where data sets, built models and embeddings are kept.
+        command: The command line that the manifest tells.
+        name: What a model in memory is called.
+        vectors: Folder of precomputed vectors in place of encoding.
+        query_prompt: Text put before each query; may hold `{instruction}`.
+        passage_prompt: Text put before each passage.
+        similarity: What vectors are compared by; what the checkpoint says unless given.
+        max_seq_length: Tokens after which a text is cut.
+        truncate_dim: Dimensions kept of each vector.
+        precision: Of the weights.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`; the best there is unless given.
+        batch_tokens: Tokens in one encoding batch.
+        allow_pickle: Load pickled weights, which can run any code.
+        trust_remote_code: Run code that comes with a checkpoint.
+        offline: Never touch the network.
+        index: `auto`, `faiss`, `torch`, `int8[:N]`, `binary[:N]` or `faiss:FACTORY`.
+        store_dtype: Of the stored vectors.
+        devices: Several devices, with an encoding process on each.
+        engine: `local`, or `ray` for a cluster.
+        ray_address: Of a running cluster.
+        ray_workers: How many; one a GPU, else one a node, unless given.
 
-    Values are 0-1 and unrounded. Raises the errors of `clear_bench.errors`: `UsageError` for unknown names,
-    `InputError` for collections, checkpoints or vectors that would give a wrong number.
+    `ModelSettings` and `SearchSettings` say more of the fields that they name.
+
+    Values are 0-1 and unrounded. With `devices`, worker processes encode, and a script calls this below
+    `if __name__ == "__main__":`, as they import it. Raises the errors of `clear_bench.errors`: `UsageError` for unknown
+    names, `InputError` for collections, checkpoints or vectors that would give a wrong number.
     """
+    model_settings = ModelSettings(
+        query_prompt=query_prompt,
+        passage_prompt=passage_prompt,
+        similarity=similarity,
+        max_seq_length=max_seq_length,
+        truncate_dim=truncate_dim,
+        precision=precision,
+        device=device,
+        batch_tokens=batch_tokens,
+        allow_pickle=allow_pickle,
+        trust_remote_code=trust_remote_code,
+        offline=offline,
+    )
+    search_settings = SearchSettings(
+        index=index,
+        store_dtype=store_dtype,
+        devices=devices,
+        engine=engine,
+        ray_address=ray_address,
+        ray_workers=ray_workers,
+    )
     with cache_at(cache_dir):
         wanted = [tasks] if isinstance(tasks, str | Task) else list(tasks)
         plans = [one for one in wanted if isinstance(one, Plan)] or make_plans(
@@ -56,9 +120,7 @@ def evaluate(
             run_depth=run_depth,
             offline=offline,
         )
-        if isinstance(model, str):
-            settings["offline"] = offline
-        retriever = open_retriever(model, **settings)
+        retriever = open_retriever(model, model_settings, search_settings, name=name, vectors=vectors)
         return evaluate_plans(retriever, plans, Output(Path(out) if out else None, force, tuple(command)))
 
 

@@ -20,7 +20,8 @@ from clear_bench.indexes.quantised import code_bytes
 from clear_bench.models import passage_prompt, query_prompt
 from clear_bench.models.rows import strings
 from clear_bench.models.shape import Shape, Tokenise
-from clear_bench.store.embeddings import LARGE_SHARD, EmbeddingStore, StoreDtype
+from clear_bench.settings import StoreDtype
+from clear_bench.store.embeddings import LARGE_SHARD, EmbeddingStore
 from clear_bench.tasks import Task
 from clear_bench.tasks.task import Counts
 from clear_bench.types import Checkpoint, LanguagePair, Side, Texts

@@ -28,6 +28,7 @@ from clear_bench.store.results import (
     MTEB,
     RUN,
     SCORES,
+    Result,
     RunWriter,
     check_task_name,
     read_result,
@@ -120,6 +121,12 @@ def evaluate_plans(retriever: Retriever, plans: Sequence[Plan], output: Output) 
             msg = f"{plan.task.name} failed: {error} Finished and saved: {', '.join(finished)}."
             raise CellsFailedError(msg) from error
     return Evaluation(retriever.checkpoint, finished)
+
+
+def evaluate_saved(retriever: Retriever, plans: Sequence[Plan], folder: Path) -> dict[str, Result]:
+    """Evaluate one checkpoint on every plan, save the results below a folder, and return them by task."""
+    done = evaluate_plans(retriever, plans, Output(folder))
+    return {task: read_result(folder / retriever.checkpoint.slug / task) for task in done.scores}
 
 
 def evaluate_plan(retriever: Retriever, plan: Plan, output: Output) -> Scores:

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clear_bench import compare
-from clear_bench.api import evaluate
+from clear_bench.api.evaluation import evaluate_saved
 from clear_bench.api.plan import Plan
+from clear_bench.api.retrieval import open_retriever
 from clear_bench.errors import UsageError
 from clear_bench.render.curve import curve
 from clear_bench.render.numbers import MISSING, bounds, points, signed
 from clear_bench.render.records import TITLES
 from clear_bench.render.tables import Table
-from clear_bench.store.results import Result, read_result
+from clear_bench.settings import ModelSettings
+from clear_bench.store.results import Result
 from clear_bench.train.merge import Interpolation, open_pair
 
 SCHEMA = "clear-bench/merge/1"
@@ -49,7 +51,7 @@ def merge(
     weights: Sequence[float],
     margin: float,
     keep: Literal["best", "all"] = "best",
-    **settings: Any,  # Any: what `evaluate` takes
+    settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
 ) -> Json:
     """Evaluate mixtures of two checkpoints and name the best one that keeps English within a margin.
 
@@ -59,7 +61,11 @@ def merge(
     """
     _refuse(plans)
     pair = open_pair(base, tuned)
-    start = _results(base, plans, out, settings)
+
+    def evaluated(model: str) -> dict[str, Result]:
+        return evaluate_saved(open_retriever(model, settings), plans, out / "results")
+
+    start = evaluated(base)
     found: list[Point] = []
     mixture: Interpolation | None = None
     for weight in weights:
@@ -69,7 +75,7 @@ def merge(
             mixture = mixture or Interpolation(*pair)
             if not mixture.is_written(weight, folder):
                 mixture.write(weight, folder)
-        found.append(_point(weight, name, start, _results(name, plans, out, settings)))
+        found.append(_point(weight, name, start, evaluated(name)))
         if keep == "best":
             _drop_others(out, best_point(found, margin))
     return _document((base, tuned), plans, found, margin)
@@ -114,11 +120,6 @@ def _refuse(plans: Sequence[Plan]) -> None:
     if "english" not in kinds or not kinds & set(CROSS):
         msg = "a trade-off needs English pairs and pairs of two languages; --pairs leaves one out: add en:en or x-en"
         raise UsageError(msg)
-
-
-def _results(model: str, plans: Sequence[Plan], out: Path, settings: Mapping[str, Any]) -> dict[str, Result]:
-    done = evaluate(model, plans, out=out / "results", **settings)
-    return {task: read_result(out / "results" / done.checkpoint.slug / task) for task in done.scores}
 
 
 def _point(weight: float, name: str, base: Mapping[str, Result], results: Mapping[str, Result]) -> Point:

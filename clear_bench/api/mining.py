@@ -8,7 +8,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +20,7 @@ from clear_bench.encode import encode
 from clear_bench.lexical import LexicalSearcher
 from clear_bench.models import passage_prompt, query_prompt
 from clear_bench.search import Searcher
+from clear_bench.settings import ModelSettings
 from clear_bench.train.files import provenance_file
 from clear_bench.train.recipe import Recipe
 from clear_bench.train.sources import english_side
@@ -31,20 +31,21 @@ log = logging.getLogger(__name__)
 SCHEMA = "clear-bench/negatives/1"
 PAIR = LanguagePair(ENGLISH, ENGLISH)
 BLOCK = 256
+DEFAULTS = ModelSettings()
 Floats = NDArray[np.float32]
 Positives = Mapping[str, Sequence[str]]
 """Id of a query -> ids of its own passages."""
 
 
-def with_mined(recipe: Recipe, folder: Path, **settings: Any) -> Recipe:  # Any: what `open_retriever` takes
+def with_mined(recipe: Recipe, folder: Path, settings: ModelSettings = DEFAULTS) -> Recipe:
     """Mine the negatives that a recipe asks for and point its data to them; without [mine] nothing happens."""
     if not recipe.mine.model:
         return recipe
-    path = mine(recipe, folder, **settings)
+    path = mine(recipe, folder, settings)
     return replace(recipe, data=replace(recipe.data, negatives_file=str(path)))
 
 
-def mine(recipe: Recipe, folder: Path, **settings: Any) -> Path:  # Any: what `open_retriever` takes
+def mine(recipe: Recipe, folder: Path, settings: ModelSettings = DEFAULTS) -> Path:
     """Write negatives.jsonl.gz (`_id`, `neg`), and how it was made beside it; an identical file is used again.
 
     Only English queries and passages take part: those of a collection's training split, whose ids must be equal for a
@@ -54,7 +55,7 @@ def mine(recipe: Recipe, folder: Path, **settings: Any) -> Path:  # Any: what `o
     part, data = recipe.mine, recipe.data
     side = english_side(data)
     queries, passages = _as_texts(side.queries), _as_texts(side.passages)
-    retriever = open_retriever(part.model, **settings)
+    retriever = open_retriever(part.model, settings)
     asked = {
         "schema": SCHEMA,
         "model": Path(part.model).name,

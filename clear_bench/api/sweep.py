@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clear_bench import compare
-from clear_bench.api import evaluate
 from clear_bench.api.during_training import make_evaluator
+from clear_bench.api.evaluation import evaluate_saved
 from clear_bench.api.mining import with_mined
 from clear_bench.api.plan import Plan
+from clear_bench.api.retrieval import open_retriever
 from clear_bench.api.summary import summarise_results
 from clear_bench.api.translating import with_translated
 from clear_bench.errors import Interrupted, UsageError
 from clear_bench.losses import LOSSES
 from clear_bench.registry import lookup
-from clear_bench.store.results import Result, read_result
+from clear_bench.settings import ModelSettings
+from clear_bench.store.results import Result
 from clear_bench.train.budget import refuse_other_batches, settle_steps, with_steps
 from clear_bench.train.plan import prepare
 from clear_bench.train.recipe import Recipe
@@ -70,14 +72,14 @@ def sweep(
     losses: Sequence[str] = DEFAULT_LOSSES,
     seeds: Sequence[int] = (0, 1, 2),
     budget: Budget = "steps",
-    **settings: Any,  # Any: what `evaluate` takes
+    settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
 ) -> dict[str, Any]:  # Any: JSON
     """Train every loss with every seed, evaluate each run and the base, and lay the comparison out as a document.
 
     Everything lies below `out`: `runs/<loss>-<seed>/` and `results/`. A finished run is read, an unfinished one goes
     on from its last saved state. Raises `InputError` before anything is trained where batches differ between losses.
     """
-    recipe = with_translated(with_mined(recipe, out / "mined", **settings), out / "translated", **settings)
+    recipe = with_translated(with_mined(recipe, out / "mined", settings), out / "translated", settings)
     runs = plan_runs(recipe, losses, seeds, budget)
     base = _evaluated(recipe.model.base, plans, out, settings)
     done = [_run(run, plans, out, settings) for run in runs]
@@ -134,7 +136,7 @@ def _with_seed(recipe: Recipe, seed: int) -> Recipe:
     return replace(recipe, training=replace(recipe.training, seed=seed))
 
 
-def _run(run: Run, plans: Sequence[Plan], out: Path, settings: Mapping[str, Any]) -> Trained:
+def _run(run: Run, plans: Sequence[Plan], out: Path, settings: ModelSettings) -> Trained:
     folder = out / "runs" / run.name
     resume = last_state(folder / WORK) is not None
     log.info("%s: %s", run.name, "going on" if resume else "starting")
@@ -146,9 +148,8 @@ def _run(run: Run, plans: Sequence[Plan], out: Path, settings: Mapping[str, Any]
     return Trained(run, manifest, _evaluated(str(folder), plans, out, settings))
 
 
-def _evaluated(model: str, plans: Sequence[Plan], out: Path, settings: Mapping[str, Any]) -> dict[str, Result]:
-    done = evaluate(model, plans, out=out / "results", **settings)
-    return {task: read_result(out / "results" / done.checkpoint.slug / task) for task in done.scores}
+def _evaluated(model: str, plans: Sequence[Plan], out: Path, settings: ModelSettings) -> dict[str, Result]:
+    return evaluate_saved(open_retriever(model, settings), plans, out / "results")
 
 
 def _record(one: Trained, out: Path) -> dict[str, Any]:

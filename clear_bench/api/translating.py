@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clear_bench.disk import atomic_write, disk_faults, write_text
+from clear_bench.settings import ModelSettings
 from clear_bench.train.files import TRANSLATIONS, provenance_file
 from clear_bench.train.recipe import Recipe
 from clear_bench.train.sources import english_queries
@@ -23,25 +24,30 @@ log = logging.getLogger(__name__)
 
 EMPTY = "empty"
 SAME = "same as the query"
+DEFAULTS = ModelSettings()
 Json = dict[str, Any]  # Any: JSON
 
 
-def with_translated(recipe: Recipe, folder: Path, **settings: Any) -> Recipe:  # Any: what `translate` takes
+def with_translated(
+    recipe: Recipe,
+    folder: Path,
+    settings: ModelSettings = DEFAULTS,
+    *,
+    dry_run: bool = False,
+) -> Recipe:
     """Translate the queries that a recipe asks for and point its data to them; without [translate] nothing happens."""
     if not recipe.translate.model:
         return recipe
-    path = translate(recipe, folder, **settings)
+    path = translate(recipe, folder, settings, dry_run=dry_run)
     return replace(recipe, data=replace(recipe.data, translations_file=str(path)))
 
 
 def translate(
     recipe: Recipe,
     folder: Path,
+    settings: ModelSettings = DEFAULTS,
     *,
     dry_run: bool = False,
-    device: str | None = None,
-    offline: bool = False,
-    **_others: Any,  # Any: what mining takes beside these
 ) -> Path:
     """Write translations.jsonl.gz (`language`, `query`, `translation`), and how it was made beside it.
 
@@ -52,7 +58,9 @@ def translate(
 
     texts = english_queries(recipe.data, recipe.translate.languages)
     translator = Translator(
-        open_model(recipe.translate.model, offline=offline), recipe.translate, device or recipe.training.device
+        open_model(recipe.translate.model, offline=settings.offline),
+        recipe.translate,
+        settings.device or recipe.training.device,
     )
     path = folder / ("dry-run.jsonl.gz" if dry_run else "translations.jsonl.gz")
     asked, made = _asked(translator, texts), provenance_file(path)

@@ -14,7 +14,7 @@ from clear_bench.encode import Encoding
 from clear_bench.indexes import INDEXES, Index
 from clear_bench.rerank import candidate_positions, rerank
 from clear_bench.search import Searcher, recall_against_exact
-from clear_bench.store.embeddings import StoreDtype
+from clear_bench.settings import StoreDtype
 from clear_bench.types import Judgements, Run, Side
 
 log = logging.getLogger(__name__)

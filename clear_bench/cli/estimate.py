@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from clear_bench.cli.options import DTYPES, Command, cache_option, json_option, model_options, offline_option, option
+from clear_bench.cli.options import (
+    Command,
+    cache_option,
+    json_option,
+    model_options,
+    option,
+    store_dtype_option,
+    with_settings,
+)
 from clear_bench.cli.task_names import resolve
 from clear_bench.console import say, say_json
+from clear_bench.settings import StoreDtype
 
 if TYPE_CHECKING:
     from clear_bench.api.estimate import Inquiry, TaskSize
+    from clear_bench.settings import ModelSettings
 
 Json = dict[str, Any]  # Any: JSON
+DTYPES: tuple[StoreDtype, ...] = get_args(StoreDtype)
 
 
 @click.command(cls=Command)
@@ -28,26 +40,25 @@ Json = dict[str, Any]  # Any: JSON
 )
 @option("--devices", help="As in run: several GPUs share the encoding; several workers on one CPU are no faster.")
 @model_options
+@store_dtype_option
 @cache_option
-@offline_option
 @json_option
+@with_settings("model_settings")
 def estimate(
     model: str,
     tasks: str,
     pairs: str,
     tokens_per_second: float | None,
     devices: str | None,
-    store_dtype: Any,
-    device: str | None,
-    batch_tokens: int | None,
+    store_dtype: StoreDtype,
     as_json: bool,
-    **settings: Any,
+    model_settings: ModelSettings,
 ) -> None:
     """Say how much disk, memory and time a model needs for tasks.
 
     Counts come from the texts where they are on this machine, else from the task's card; no texts are fetched. Texts
     whose vectors are in the cache already cost no time. Times are of this machine unless a rate is given.
-    """  # Any: the options of `run`, handed on by name
+    """
     from clear_bench.api.estimate import Inquiry, size_task
     from clear_bench.api.plan import look_up
     from clear_bench.cluster.devices import devices_of
@@ -57,16 +68,16 @@ def estimate(
     from clear_bench.store.embeddings import EmbeddingStore
     from clear_bench.tasks import plan_pairs
 
-    checkpoint = open_checkpoint(model, **settings)
+    checkpoint = open_checkpoint(model, model_settings)
     inquiry = Inquiry(checkpoint, EmbeddingStore(cache_root()), store_dtype, open_tokeniser(checkpoint))
     named, read = resolve(tasks)
     chosen = look_up(named)
     selected, _ = plan_pairs(chosen, [pairs])
     sizes = [size_task(task, selected[task.name], inquiry, read=read) for task in chosen if selected[task.name]]
-    names = devices_of(devices, device, None) or ()
-    device = names[0] if names else device
-    rate = tokens_per_second or _measured_rate(inquiry, device, batch_tokens, settings)
-    document = _document(inquiry, sizes, rate, device, batch_tokens, names)
+    names = devices_of(devices, model_settings.device, None) or ()
+    settings = replace(model_settings, device=names[0]) if names else model_settings
+    rate = tokens_per_second or _measured_rate(inquiry, settings)
+    document = _document(inquiry, sizes, rate, settings, names)
     document["rates"]["tokens_per_second_from"] = "given" if tokens_per_second else "measured"
     if as_json:
         say_json(document, 1)
@@ -78,8 +89,7 @@ def _document(
     inquiry: Inquiry,
     sizes: Sequence[TaskSize],
     rate: float,
-    device: str | None,
-    batch_tokens: int | None,
+    settings: ModelSettings,
     names: Sequence[str],
 ) -> Json:
     from clear_bench.api.estimate import code_memory, measure_search, memory
@@ -87,8 +97,8 @@ def _document(
 
     checkpoint = inquiry.checkpoint
     shape = read_shape(checkpoint)
-    products = measure_search(shape.dimensions, device)
-    tokens = batch_tokens or default_batch_tokens(device)
+    products = measure_search(shape.dimensions, settings.device)
+    tokens = settings.batch_tokens or default_batch_tokens(settings.device)
     gpus = len([name for name in names if name != "cpu"])
     return {
         "schema": "clear-bench/estimate/1",
@@ -108,14 +118,13 @@ def _document(
     }
 
 
-def _measured_rate(inquiry: Inquiry, device: str | None, batch_tokens: int | None, settings: Json) -> float:
+def _measured_rate(inquiry: Inquiry, settings: ModelSettings) -> float:
     """Load the model and encode passages of the shipped task for a few seconds."""
     from clear_bench.api import load_task
     from clear_bench.api.estimate import measure_encoding
     from clear_bench.models import load_encoder
 
-    allowed = {name: bool(settings[name]) for name in ("allow_pickle", "trust_remote_code")}
-    encoder = load_encoder(inquiry.checkpoint, device=device, batch_tokens=batch_tokens, **allowed)
+    encoder = load_encoder(inquiry.checkpoint, settings)
     return measure_encoding(encoder, list(load_task("mini").corpora.values()), inquiry.tokenise)
 
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from clear_bench.cli.options import Command, cache_option, json_option, offline_option, option
+from clear_bench.cli.options import (
+    Command,
+    cache_option,
+    device_option,
+    json_option,
+    offline_option,
+    option,
+    with_settings,
+)
 from clear_bench.console import say, say_json
+
+if TYPE_CHECKING:
+    from clear_bench.settings import ModelSettings
 
 
 @click.command(cls=Command)
@@ -22,10 +33,11 @@ from clear_bench.console import say, say_json
 @option("--english-margin", type=float, default=0.003, show_default=True, help="Most that English may lose.")
 @option("--keep", type=click.Choice(["best", "all"]), default="best", show_default=True, help="Checkpoints to keep.")
 @option("--out", type=click.Path(path_type=Path), required=True, help="Folder of results, checkpoints and the curve.")
-@option("--device", help="cpu, cuda, cuda:1, mps; default: the best there is.")
+@device_option
 @cache_option
 @offline_option
 @json_option
+@with_settings("model_settings")
 def merge(
     base: str,
     tuned: str,
@@ -37,13 +49,13 @@ def merge(
     keep: Literal["best", "all"],
     out: Path,
     as_json: bool,
-    **settings: Any,
+    model_settings: ModelSettings,
 ) -> None:
     """Mix the weights of BASE and of TUNED, which was trained from it, and evaluate every mixture.
 
     Writes merge.json, merge.md and merge.svg below --out and names the best mixture that keeps English within
     the margin: the largest mean gain over all pairs of two languages.
-    """  # Any: device, offline, handed on by name
+    """
     from clear_bench.api.merge import merge as run
     from clear_bench.api.merge import picture, tables
     from clear_bench.api.plan import make_plans
@@ -54,8 +66,8 @@ def merge(
 
     be_quiet()
     shares = parse_weights(weights)
-    plans = make_plans([tasks], [pairs], limit=limit, offline=bool(settings["offline"]))
-    document = run(base, tuned, plans, out, weights=shares, margin=english_margin, keep=keep, **settings)
+    plans = make_plans([tasks], [pairs], limit=limit, offline=model_settings.offline)
+    document = run(base, tuned, plans, out, weights=shares, margin=english_margin, keep=keep, settings=model_settings)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(out / "merge.json", text + "\n")
     write_text(out / "merge.svg", picture(document))

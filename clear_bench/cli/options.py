@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar, cast, get_args
 
 import click
 
@@ -12,14 +14,12 @@ from clear_bench.disk import cache_at
 from clear_bench.documents import read_toml
 from clear_bench.errors import UsageError
 from clear_bench.registry import refuse_unknown_keys, unknown
-
-if TYPE_CHECKING:
-    from clear_bench.store.embeddings import StoreDtype
+from clear_bench.settings import Engine, ModelSettings, Precision, SearchSettings, StoreDtype
 
 F = TypeVar("F", bound=Callable[..., Any])  # Any: click hands each command its own parameters
 
-DTYPES: tuple[StoreDtype, ...] = ("float32", "float16", "int8", "binary")
-PRECISIONS = ("fp32", "bf16", "fp16")
+SETTINGS: Mapping[str, type[Any]] = {"model_settings": ModelSettings, "search_settings": SearchSettings}
+"""Parameter of a command -> the value that `with_settings` makes for it."""
 
 
 def option(*names: str, **settings: Any) -> Callable[[F], F]:  # Any: click's own settings
@@ -55,6 +55,8 @@ cache_option = option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 offline_option = option("--offline", is_flag=True, help="Never touch the network; use what is cached.")
 
+device_option = option("--device", help="cpu, cuda, cuda:1, mps; default: the best there is.")
+
 model_options = together(
     option("--query-prompt", help="Text put before each query; may hold {instruction}."),
     option("--passage-prompt", help="Text put before each passage."),
@@ -63,19 +65,57 @@ model_options = together(
     ),
     option("--max-seq-length", type=click.IntRange(min=1), help="Cut texts after this many tokens."),
     option("--truncate-dim", type=click.IntRange(min=1), help="Keep only the first dimensions (Matryoshka models)."),
-    option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the weights."),
-    option("--device", help="cpu, cuda, cuda:1, mps; default: the best there is."),
-    option("--batch-tokens", type=click.IntRange(min=1), help="Tokens in one encoding batch."),
     option(
-        "--store-dtype",
-        type=click.Choice(DTYPES),
-        default="float32",
-        show_default=True,
-        help="Of the embeddings; int8 and binary code passages and report what that loses.",
+        "--precision", type=click.Choice(get_args(Precision)), default="fp32", show_default=True, help="Of the weights."
     ),
+    device_option,
+    option("--batch-tokens", type=click.IntRange(min=1), help="Tokens in one encoding batch."),
     option("--allow-pickle", is_flag=True, help="Load pickled weights: they can run any code."),
     option("--trust-remote-code", is_flag=True, help="Run code that comes with a checkpoint."),
+    offline_option,
 )
+"""A flag for every field of `ModelSettings`."""
+
+store_dtype_option = option(
+    "--store-dtype",
+    type=click.Choice(get_args(StoreDtype)),
+    default="float32",
+    show_default=True,
+    help="Of the embeddings; int8 and binary code passages and report what that loses.",
+)
+devices_option = option(
+    "--devices", help="Several devices, a process on each: cuda:0,cuda:1, cuda (all), cpu,cpu, or a number."
+)
+
+search_options = together(
+    option(
+        "--index", default="auto", show_default=True, help="auto, faiss, torch, int8[:N], binary[:N] or faiss:FACTORY."
+    ),
+    store_dtype_option,
+    devices_option,
+    option(
+        "--engine", type=click.Choice(get_args(Engine)), default="local", show_default=True, help="Who does the work."
+    ),
+    option("--ray-address", help="Running Ray cluster (HOST:PORT, auto); default: one is started on this machine."),
+    option("--ray-workers", type=click.IntRange(min=1), help="Default: one a GPU, else one a node."),
+)
+"""A flag for every field of `SearchSettings`."""
+
+
+def with_settings(*parameters: str) -> Callable[[F], F]:
+    """Hand a command its options as values: `model_settings` and `search_settings` take those that are their fields."""
+
+    def decorate(command: F) -> F:
+        @functools.wraps(command)
+        def gather(**given: Any) -> Any:  # Any: click's own
+            for parameter in parameters:
+                own = {one.name for one in fields(SETTINGS[parameter])} & given.keys()
+                given[parameter] = SETTINGS[parameter](**{name: given.pop(name) for name in own})
+            return command(**given)
+
+        return cast("F", gather)
+
+    return decorate
 
 
 def read_configuration(ctx: click.Context) -> Mapping[str, Any]:  # Any: TOML

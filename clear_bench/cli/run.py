@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ from clear_bench.cli.options import (
     cache_option,
     json_option,
     model_options,
-    offline_option,
     option,
+    search_options,
     together,
+    with_settings,
 )
 from clear_bench.cli.ranks import Led
 from clear_bench.cli.task_names import resolve
@@ -26,6 +28,8 @@ from clear_bench.errors import EnvironmentFault
 if TYPE_CHECKING:
     from clear_bench.api import Evaluation
     from clear_bench.api.plan import Plan
+    from clear_bench.cluster.ranks import Ranks
+    from clear_bench.settings import ModelSettings, SearchSettings
 
 log = logging.getLogger(__name__)
 
@@ -44,50 +48,58 @@ task_options = together(
 @task_options
 @option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Result folder.")
 @option("--vectors", type=click.Path(path_type=Path), help="Folder of precomputed vectors instead of encoding.")
-@option("--index", default="auto", show_default=True, help="auto, faiss, torch, int8[:N], binary[:N] or faiss:FACTORY.")
-@option("--devices", help="Several devices, a process on each: cuda:0,cuda:1, cuda (all), cpu,cpu, or a number.")
-@option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Who does the work.")
-@option("--ray-address", help="Running Ray cluster (HOST:PORT, auto); default: one is started on this machine.")
-@option("--ray-workers", type=click.IntRange(min=1), help="Default: one a GPU, else one a node.")
+@search_options
 @model_options
 @cache_option
-@offline_option
 @click.option("--force", is_flag=True, help="Replace another result that stands in this one's place.")
 @click.option("--dry-run", is_flag=True, help="Show what would run, with counts, and stop.")
 @json_option
+@with_settings("model_settings", "search_settings")
 def run(
     model: str,
     baseline: str | None,
     tasks: str,
     pairs: str,
     metrics: str,
+    limit: int | None,
+    run_depth: int | None,
     out: Path,
+    vectors: Path | None,
     force: bool,
     dry_run: bool,
     as_json: bool,
-    **settings: Any,
+    model_settings: ModelSettings,
+    search_settings: SearchSettings,
+    ranks: Ranks | None = None,
 ) -> None:
     """Evaluate a checkpoint on language pairs.
 
     Each text is encoded once, however many pairs use it; embeddings are kept for the next run.
-    """  # Any: the options above, handed on by name
+    """
     from clear_bench.api.evaluation import Output, evaluate_plans
     from clear_bench.api.plan import make_plans
     from clear_bench.api.retrieval import open_retriever
 
-    asked = {name: settings.pop(name) for name in ("limit", "run_depth")}
     chosen, read = resolve(tasks)
-    plans = make_plans(chosen, [pairs], metric_names=_split(metrics), offline=settings["offline"], read=read, **asked)
+    plans = make_plans(
+        chosen,
+        [pairs],
+        metric_names=_split(metrics),
+        limit=limit,
+        run_depth=run_depth,
+        offline=model_settings.offline,
+        read=read,
+    )
     if dry_run:
-        _show_plan(model, plans, _encoded(model, plans, settings), as_json)
+        _show_plan(model, plans, _encoded(model, plans, model_settings, search_settings, vectors), as_json)
         return
     output = Output(out, force, ("clear-bench", *sys.argv[1:]))
     # Both are opened first: a mistyped name must not cost the run of the other one.
-    retrievers = [open_retriever(model, **settings)]
+    retrievers = [open_retriever(model, model_settings, search_settings, vectors=vectors, ranks=ranks)]
     if baseline:
         # Precomputed vectors belong to the candidate, and the lexical baseline has no use for devices.
-        own = {"vectors": None} | ({"devices": None} if baseline == "bm25" else {})
-        retrievers.insert(0, open_retriever(baseline, **(settings | own)))
+        own = replace(search_settings, devices=None) if baseline == "bm25" else search_settings
+        retrievers.insert(0, open_retriever(baseline, model_settings, own, ranks=ranks))
     done = [evaluate_plans(retriever, plans, output) for retriever in retrievers]
     if as_json:
         say_json(_document(done), 1)
@@ -152,17 +164,23 @@ def _document(done: Iterable[Evaluation]) -> dict[str, object]:
     return {"schema": "clear-bench/run/1", "results": rows}
 
 
-def _encoded(model: str, plans: Sequence[Plan], settings: Mapping[str, Any]) -> list[dict[str, str]]:
+def _encoded(
+    model: str,
+    plans: Sequence[Plan],
+    model_settings: ModelSettings,
+    search_settings: SearchSettings,
+    vectors: Path | None,
+) -> list[dict[str, str]]:
     """Give the first texts of each plan as they would be encoded; nothing is fetched or started for that.
 
     What the model's files forbid is raised here as it would be in the run.
-    """  # Any: see `run`
+    """
     from clear_bench.api.encoded import first_texts
     from clear_bench.api.retrieval import open_retriever
 
-    here = {"offline": True, "engine": "local", "devices": None, "ranks": None}
+    here = replace(search_settings, engine="local", devices=None)
     try:
-        retriever = open_retriever(model, **{**settings, **here})
+        retriever = open_retriever(model, replace(model_settings, offline=True), here, vectors=vectors)
     except EnvironmentFault as fault:
         log.warning("%s is not here yet, so what is encoded cannot be shown: %s", model, fault)
         return [{} for _ in plans]

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from clear_bench.cli.options import Command, cache_option, json_option, offline_option, option
+from clear_bench.cli.options import (
+    Command,
+    cache_option,
+    device_option,
+    json_option,
+    offline_option,
+    option,
+    with_settings,
+)
 from clear_bench.console import say, say_json
+
+if TYPE_CHECKING:
+    from clear_bench.settings import ModelSettings
 
 
 @click.command(cls=Command)
@@ -28,10 +39,11 @@ from clear_bench.console import say, say_json
 )
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable.")
 @option("--out", type=click.Path(path_type=Path), required=True, help="Folder of runs, results and the comparison.")
-@option("--device", help="cpu, cuda, cuda:1, mps; default: the best there is.")
+@device_option
 @cache_option
 @offline_option
 @json_option
+@with_settings("model_settings")
 def sweep(
     recipe: str,
     losses: str,
@@ -43,13 +55,13 @@ def sweep(
     overrides: tuple[str, ...],
     out: Path,
     as_json: bool,
-    **settings: Any,
+    model_settings: ModelSettings,
 ) -> None:
     """Train several losses with several seeds on identical batches, evaluate every run, and compare.
 
     Start it again after an interruption: finished runs are kept, and the one that was cut off goes on from its last
     saved state (training.save_every). Writes sweep.json and sweep.md below --out.
-    """  # Any: device, offline, handed on by name
+    """
     from clear_bench.api.plan import make_plans
     from clear_bench.api.sweep import DEFAULT_LOSSES
     from clear_bench.api.sweep import sweep as run
@@ -66,7 +78,7 @@ def sweep(
     if not wanted:
         raise UsageError("nothing to evaluate the runs on: give --tasks, or evaluation.tasks in the recipe")
     plans = make_plans(
-        wanted, [pairs] if pairs else settled.evaluation.pairs, limit=limit, offline=bool(settings["offline"])
+        wanted, [pairs] if pairs else settled.evaluation.pairs, limit=limit, offline=model_settings.offline
     )
     document = run(
         settled,
@@ -75,7 +87,7 @@ def sweep(
         losses=_split(losses) or DEFAULT_LOSSES,
         seeds=_numbers(seeds),
         budget=budget,
-        **settings,
+        settings=model_settings,
     )
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(out / "sweep.json", text + "\n")

@@ -128,7 +128,7 @@ class RayCluster:
             host, _, port = here.gcs_address.rpartition(":")
             own = [node for node in ray.nodes() if node["NodeID"] == here.get_node_id()]
             self._servers = [(host, int(port)), *((n["NodeManagerAddress"], n["NodeManagerPort"]) for n in own)]
-            on_gpu = str(self.loading.loading.get("device") or "").startswith("cuda")
+            on_gpu = (self.loading.settings.device or "").startswith("cuda")
             found = ray.cluster_resources()
             nodes = sum(node["Alive"] for node in ray.nodes())
             count = self.workers or max(1, int(found.get("GPU", 0)) if on_gpu else nodes)

@@ -20,9 +20,7 @@ from clear_bench.cluster.processes import Place, Workers, at_work, serve
 from clear_bench.cluster.ranks import Joined, Ranks
 from clear_bench.cluster.worker import Loading
 from clear_bench.errors import EnvironmentFault, MissingExtraError, UsageError
-
-Devices = str | int | Sequence[str]
-"""`cuda:0,cuda:1`, `cuda` (all there are), `cpu,cpu`, or a number of them."""
+from clear_bench.settings import Devices
 
 GRACE = 10.0
 """Seconds that a worker may take to end when its connection is broken."""

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.resource_tracker import ensure_running
 from queue import SimpleQueue
@@ -117,8 +117,7 @@ class Workers:
         raise EnvironmentFault(msg)
 
     def _loading_on(self, device: str) -> Loading:
-        own = self.loading
-        return Loading(own.spec, own.fingerprint, own.settings, {**own.loading, "device": device})
+        return replace(self.loading, settings=replace(self.loading.settings, device=device))
 
 
 @dataclass(slots=True)

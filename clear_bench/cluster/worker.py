@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_bench.disk import cache_at
 from clear_bench.errors import CheckpointError
 from clear_bench.indexes import Precision, open_index
 from clear_bench.indexes.rows import Hits
 from clear_bench.models import load_encoder, open_checkpoint
 from clear_bench.models.rows import Advance, EncodedRows, strings
+from clear_bench.settings import ModelSettings
 from clear_bench.types import Side, Texts
 
 
@@ -24,8 +26,9 @@ class Loading:
 
     spec: str
     fingerprint: str
-    settings: Mapping[str, Any]  # Any: what `open_checkpoint` takes
-    loading: Mapping[str, Any]  # Any: what `load_encoder` takes
+    settings: ModelSettings
+    cache: Path
+    """Where the process of the run keeps built models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +98,16 @@ def part_of(texts: Texts, rows: range) -> Texts:
 
 
 def _load(loading: Loading) -> Any:  # Any: an encoder of any kind
-    checkpoint = open_checkpoint(loading.spec, **loading.settings)
+    with cache_at(loading.cache):
+        checkpoint = open_checkpoint(loading.spec, loading.settings)
     if checkpoint.fingerprint != loading.fingerprint:
         msg = (
             f"a worker found other weights under {loading.spec!r} than the machine that started the run: fingerprint "
             f"{checkpoint.fingerprint[:8]} instead of {loading.fingerprint[:8]}; put the same model on every node"
         )
         raise CheckpointError(msg)
-    encoder = load_encoder(checkpoint, **loading.loading)
-    device = str(loading.loading.get("device"))
+    encoder = load_encoder(checkpoint, loading.settings)
+    device = loading.settings.device or ""
     if device.startswith("cuda:"):
         import torch
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from clear_bench.errors import MissingExtraError
-from clear_bench.models.checkpoint import Precision, open_checkpoint
+from clear_bench.models.checkpoint import open_checkpoint
 from clear_bench.models.prompts import passage_prompt, query_prompt
+from clear_bench.settings import ModelSettings
 from clear_bench.types import Checkpoint
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     Encoder: TypeAlias = SentenceEncoder | ObjectEncoder | VectorReader
 
-__all__ = ["EMBEDDED", "Precision", "load_encoder", "open_checkpoint", "passage_prompt", "query_prompt"]
+__all__ = ["EMBEDDED", "load_encoder", "open_checkpoint", "passage_prompt", "query_prompt"]
 
 EMBEDDED = {
     "me5-small-q4": "multilingual-e5-small in 4 bits: about 100 languages (Linux x86-64)",
@@ -27,21 +28,11 @@ EMBEDDED = {
 
 def load_encoder(
     checkpoint: Checkpoint,
-    *,
-    device: str | None = None,
-    batch_tokens: int | None = None,
-    allow_pickle: bool = False,
-    trust_remote_code: bool = False,
+    settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
 ) -> SentenceEncoder:
     """Load the weights of a checkpoint; the first import of torch happens here."""
     try:
         from clear_bench.models.loading import load
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "sentence_transformers", "cpu") from None
-    return load(
-        checkpoint,
-        device=device,
-        batch_tokens=batch_tokens,
-        allow_pickle=allow_pickle,
-        trust_remote_code=trust_remote_code,
-    )
+    return load(checkpoint, settings)

@@ -9,17 +9,17 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from clear_bench.errors import CheckpointError, UsageError
 from clear_bench.models import prompts
 from clear_bench.models.layout import PARTS, read_json, read_modules, read_optional, strings_in
 from clear_bench.models.scan import is_pickle, scan
+from clear_bench.settings import ModelSettings, Precision
 from clear_bench.types import Checkpoint, Similarity
 
 log = logging.getLogger(__name__)
 
-Precision = Literal["fp32", "bf16", "fp16"]
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 NO_PART = re.compile(
     r"manifest\.json|trainer_state\.json|data_config\.json|\w+_results\.json|(requirements|log)\w*\.txt"
@@ -37,55 +37,50 @@ MANIFEST = "manifest.json"
 
 def open_checkpoint(
     spec: str,
-    *,
-    query_prompt: str | None = None,
-    passage_prompt: str | None = None,
-    similarity: Similarity | None = None,
-    max_seq_length: int | None = None,
-    truncate_dim: int | None = None,
-    precision: Precision = "fp32",
-    allow_pickle: bool = False,
-    trust_remote_code: bool = False,
-    offline: bool = False,
-    cache_dir: Path | None = None,
+    settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
 ) -> Checkpoint:
     """Find a folder, a hub id (`organisation/name@revision`) or `embedded:NAME`, check it and fingerprint it.
 
-    What is not given comes from the checkpoint itself. `cache_dir` is where embedded models are built. Raises
-    `UsageError` for a name that leads nowhere, `CheckpointError` for what cannot be loaded safely, and
+    Raises `UsageError` for a name that leads nowhere, `CheckpointError` for what cannot be loaded safely, and
     `EnvironmentFault` where the hub does not answer.
     """
-    if precision not in get_args(Precision):
-        msg = f"unknown precision {precision!r}; known: {', '.join(get_args(Precision))}"
+    if settings.precision not in get_args(Precision):
+        msg = f"unknown precision {settings.precision!r}; known: {', '.join(get_args(Precision))}"
         raise UsageError(msg)
-    folder, revision, hub_id = _locate(spec, offline, allow_pickle, trust_remote_code, cache_dir)
-    files = scan(folder, allow_pickle=allow_pickle, trust_remote_code=trust_remote_code, twins=hub_id is not None)
+    allowed = {"allow_pickle": settings.allow_pickle, "trust_remote_code": settings.trust_remote_code}
+    folder, revision, hub_id = _locate(spec, settings)
+    files = scan(folder, twins=hub_id is not None, **allowed)
     saved = read_optional(folder / "config_sentence_transformers.json")
     card = read_card(folder)
     if not read_modules(folder):
         log.warning("%s has no modules.json: it runs with mean pooling, as sentence-transformers would", spec)
     names = [str(read_optional(folder / "config.json").get("_name_or_path", "")), *strings_in(card.get("base_model"))]
     settled = prompts.settle(
-        hub_id or spec, names, saved, query_prompt, passage_prompt, is_hub_id=hub_id is not None
-    )  # fmt: skip
-    length = sequence_length(folder, max_seq_length)
-    weights, everything = _digests(folder, files, trust_remote_code)
-    measure = similarity or _similarity(saved, folder)
-    settings = {"prompts": settled, "similarity": measure, "max_seq_length": length, "precision": precision}
-    cache_digest = digest_of({"files": everything, **settings})
+        hub_id or spec,
+        names,
+        saved,
+        settings.query_prompt,
+        settings.passage_prompt,
+        is_hub_id=hub_id is not None,
+    )
+    length = sequence_length(folder, settings.max_seq_length)
+    weights, everything = _digests(folder, files, settings.trust_remote_code)
+    measure = settings.similarity or _similarity(saved, folder)
+    told = {"prompts": settled, "similarity": measure, "max_seq_length": length, "precision": settings.precision}
+    cache_digest = digest_of({"files": everything, **told})
     return Checkpoint(
         name=spec,
         path=folder,
-        fingerprint=truncated(cache_digest, truncate_dim),
+        fingerprint=truncated(cache_digest, settings.truncate_dim),
         weights_digest=weights,
         prompts=settled,
         similarity=measure,
         max_seq_length=length,
-        precision=precision,
+        precision=settings.precision,
         revision=revision,
         licence=_licence(card),
         trained_on=_trained_on(folder, card),
-        truncate_dim=truncate_dim,
+        truncate_dim=settings.truncate_dim,
         cache_digest=cache_digest,
     )
 
@@ -170,15 +165,13 @@ def read_card(folder: Path) -> dict[str, Any]:  # Any: YAML that others wrote
     return card if isinstance(card, dict) else {}
 
 
-def _locate(
-    spec: str, offline: bool, allow_pickle: bool, code: bool, cache_dir: Path | None
-) -> tuple[Path, str | None, str | None]:
+def _locate(spec: str, settings: ModelSettings) -> tuple[Path, str | None, str | None]:
     """Give the local folder, the revision and the hub id (both only for a hub model) behind a name."""
     kind, _, name = spec.partition(":")
     if kind == "embedded":
         from clear_bench.models.embedded import build
 
-        return build(name, cache_dir), None, None
+        return build(name), None, None
     if Path(spec).expanduser().is_dir():
         return Path(spec).expanduser().resolve(), None, None
     if Path(spec).is_file():
@@ -193,7 +186,13 @@ def _locate(
     from clear_bench.models.hub import fetch
 
     repository, _, revision = spec.partition("@")
-    folder, commit = fetch(repository, revision or None, offline=offline, allow_pickle=allow_pickle, code=code)
+    folder, commit = fetch(
+        repository,
+        revision or None,
+        offline=settings.offline,
+        allow_pickle=settings.allow_pickle,
+        code=settings.trust_remote_code,
+    )
     return folder, commit, repository
 
 

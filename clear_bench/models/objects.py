@@ -15,6 +15,7 @@ from clear_bench.errors import CheckpointError, UsageError
 from clear_bench.models import prompts
 from clear_bench.models.checkpoint import digest_of, truncated
 from clear_bench.models.rows import Advance, EncodedRows, strings
+from clear_bench.settings import ModelSettings
 from clear_bench.types import Checkpoint, Side, Similarity, Texts
 
 if TYPE_CHECKING:
@@ -64,13 +65,9 @@ class ObjectEncoder:
 
 def from_object(
     model: object,
+    settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
     *,
     name: str | None = None,
-    query_prompt: str | None = None,
-    passage_prompt: str | None = None,
-    similarity: Similarity | None = None,
-    truncate_dim: int | None = None,
-    batch_tokens: int | None = None,
 ) -> tuple[Checkpoint, SentenceEncoder | ObjectEncoder]:
     """Give a checkpoint and an encoder for a model in memory.
 
@@ -87,29 +84,29 @@ def from_object(
         saved = {"prompts": model.prompts, "default_prompt_name": model.default_prompt_name}
         content, measure, precision = _content(model), model.similarity_fn_name, _precision(model)
         length = model.max_seq_length
-        encoder: SentenceEncoder | ObjectEncoder = SentenceEncoder(model, batch_tokens)
+        encoder: SentenceEncoder | ObjectEncoder = SentenceEncoder(model, settings.batch_tokens)
     else:
         encoder = ObjectEncoder(model)
         probe = np.round(encoder.vectors(PROBES), 4) + np.float32(0)  # no negative zeros
         content = hashlib.sha256(probe.tobytes()).hexdigest()
         saved, measure, precision, length = {}, "cosine", "fp32", None
     called = name or type(model).__name__
-    settled = prompts.settle(called, [], saved, query_prompt, passage_prompt)
-    chosen: Similarity = similarity or ("dot" if measure == "dot" else "cosine")
+    settled = prompts.settle(called, [], saved, settings.query_prompt, settings.passage_prompt)
+    chosen: Similarity = settings.similarity or ("dot" if measure == "dot" else "cosine")
     # The name is part of what an object is known by; a SentenceTransformer is known by its weights.
     known_as = called if isinstance(encoder, ObjectEncoder) else None
-    settings = {"prompts": settled, "similarity": chosen, "max_seq_length": length, "precision": precision}
-    digest = digest_of({"content": content, "name": known_as, **settings})
+    told = {"prompts": settled, "similarity": chosen, "max_seq_length": length, "precision": precision}
+    digest = digest_of({"content": content, "name": known_as, **told})
     checkpoint = Checkpoint(
         name=called,
         path=None,
-        fingerprint=truncated(digest, truncate_dim),
+        fingerprint=truncated(digest, settings.truncate_dim),
         weights_digest=content,
         prompts=settled,
         similarity=chosen,
         max_seq_length=length,
         precision=precision,
-        truncate_dim=truncate_dim,
+        truncate_dim=settings.truncate_dim,
         cache_digest=digest,
     )
     return checkpoint, encoder

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from clear_bench.disk import cache_root
+from clear_bench.api.retrieval import open_encoder
+from clear_bench.disk import cache_at, cache_root
 from clear_bench.encode import encode, pending
 from clear_bench.errors import InputError, UsageError
-from clear_bench.models import load_encoder, open_checkpoint, passage_prompt, query_prompt
+from clear_bench.models import passage_prompt, query_prompt
 from clear_bench.mteb_bridge.datasets import passage_texts, query_texts
 from clear_bench.mteb_bridge.naming import model_meta
 from clear_bench.progress import progress
 from clear_bench.qrels import find_rows
 from clear_bench.rerank import rerank
 from clear_bench.search import Searcher as PassageSearcher
-from clear_bench.store.embeddings import EmbeddingStore, StoreDtype
-from clear_bench.types import Checkpoint, Embeddings, LanguagePair, Run, Side, Texts
+from clear_bench.settings import ModelSettings, StoreDtype
+from clear_bench.store.embeddings import EmbeddingStore
+from clear_bench.types import Embeddings, LanguagePair, Run, Side, Texts
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from mteb.models.model_meta import ModelMeta
     from numpy.typing import NDArray
 
-    from clear_bench.models import Encoder
 
 _OPEN = 256
 """Text sets whose vectors stay open, memory-mapped, for the subsets that come back to them."""
@@ -39,9 +39,8 @@ _OPEN = 256
 class Searcher:
     """Runs a model on any text retrieval task of mteb; each text is encoded once, however many subsets use it.
 
-    `model` is what `clear-bench run --model` takes, or an object with `encode`; `settings` are those of
-    `models.open_checkpoint`. mteb files the results under a name and a revision that follow from the weights, so two
-    checkpoints never share a cache entry.
+    `model` is what `clear-bench run --model` takes, or an object with `encode`. mteb files the results
+    under a name and a revision that follow from the weights, so two checkpoints never share a cache entry.
 
     >>> mteb.evaluate(Searcher("path/to/checkpoint"), mteb.get_tasks(["BelebeleRetrieval"]))  # doctest: +SKIP
     """
@@ -49,18 +48,19 @@ class Searcher:
     def __init__(
         self,
         model: object,
+        settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
         *,
+        name: str | None = None,
         cache_dir: Path | None = None,
         index: str = "auto",
-        device: str | None = None,
         store_dtype: StoreDtype = "float32",
-        **settings: Any,  # Any: what `open_checkpoint` and `from_object` take
     ) -> None:
-        self.checkpoint, self._encoder = _open(model, cache_root(cache_dir), device, settings)
+        with cache_at(cache_dir):
+            self.checkpoint, self._encoder = open_encoder(model, settings, name=name)
         self.encoded = 0
         """Texts encoded so far; those that the store had are not among them."""
         self._store, self._store_dtype = EmbeddingStore(cache_root(cache_dir)), store_dtype
-        self._index, self._device = index, device
+        self._index, self._device = index, settings.device
         self._opened_sets: dict[tuple[str, str, str], Embeddings] = {}
         self._passages: Texts | None = None
         self._vectors = Embeddings(())
@@ -160,20 +160,3 @@ def _as_mteb(run: Run, queries: Texts, passages: Texts) -> dict[str, dict[str, f
         count = int((positions >= 0).sum())
         found[key] = dict(zip(names[positions[:count]].tolist(), similarities[:count].tolist(), strict=True))
     return found
-
-
-def _open(
-    model: object,
-    cache: Path,
-    device: str | None,
-    settings: dict[str, Any],  # Any: see Searcher
-) -> tuple[Checkpoint, Callable[[], Encoder]]:
-    if not isinstance(model, str | Path):
-        from clear_bench.models.objects import from_object
-
-        checkpoint, encoder = from_object(model, **settings)
-        return checkpoint, lambda: encoder
-    loading = {key: settings[key] for key in ("allow_pickle", "trust_remote_code") if key in settings}
-    batch_tokens = settings.pop("batch_tokens", None)
-    opened = open_checkpoint(str(model), cache_dir=cache, **settings)
-    return opened, functools.cache(lambda: load_encoder(opened, device=device, batch_tokens=batch_tokens, **loading))

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from clear_bench.codes import CODINGS, CodedRows, code, cosines, row_bytes
 from clear_bench.disk import atomic_write, disk_faults, refuse_system_faults, sha256_file, write_text
 from clear_bench.errors import EnvironmentFault
+from clear_bench.settings import StoreDtype
 from clear_bench.types import Side
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,6 @@ SCHEMA = "clear-bench/embeddings/1"
 FOLDER, KEY, MANIFEST, LOCK = "embeddings", "key.json", "manifest.jsonl", ".lock"
 SMALL_SHARD, LARGE_SHARD, LARGE = 1024, 16384, 131_072
 """Rows of a shard, below and from `LARGE` texts: a kill loses one shard, yet 100 million rows are 6,500 files."""
-
-StoreDtype = Literal["float32", "float16", "int8", "binary"]
 
 
 @dataclass(frozen=True, slots=True)
