@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -130,7 +131,10 @@ def _open(
     truncate_dim: int | None = None,
 ) -> Shards:
     dtype = stored_dtype(store_dtype, side)
-    key = EmbeddingKey(checkpoint.cache_digest, texts.text_digest, side, prompt, dtype, truncate_dim)
+    known = texts.text_digest
+    if checkpoint.is_by_row:  # two languages may have equal texts and other vectors
+        known = hashlib.sha256(f"{texts.language} {texts.digest}".encode()).hexdigest()
+    key = EmbeddingKey(checkpoint.cache_digest, known, side, prompt, dtype, truncate_dim)
     return store.open(key, len(texts), {"model": checkpoint.name, "language": texts.language})
 
 

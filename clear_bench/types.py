@@ -186,6 +186,8 @@ class Checkpoint:
     """Dimensions kept of each vector."""
     cache_digest: str = ""
     """Names cached embeddings: the fingerprint as it would be without `truncate_dim`, which is applied after them."""
+    is_by_row: bool = False
+    """Whether its vectors belong to the rows of a language, whatever their texts say: they were computed elsewhere."""
 
     @property
     def slug(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from toy_task import write_task, write_vectors
@@ -252,3 +253,16 @@ def test_committed_results_still_answer_the_question_of_today() -> None:
     found = digests(make_plan(task, pairs, metric_names=metrics, run_depth=depth))
     assert found["question"] == manifest["digests"]["question"]
     assert list(question.differences(found, manifest["digests"], pairs)) == []
+
+
+def test_precomputed_vectors_of_equal_texts_in_two_languages_are_not_mixed_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card, vectors = write_task(tmp_path), write_vectors(tmp_path / "v", noise=0.0)
+    (tmp_path / "corpus" / "de.jsonl").write_text((tmp_path / "corpus" / "en.jsonl").read_text())
+    # In the German file passage i has the vector of passage i + 1, so that no German query finds its own first.
+    np.save(vectors / "passages" / "de.npy", np.roll(np.load(vectors / "passages" / "de.npy"), 1, axis=0))
+    line = ["run", "--model", "toy", "--vectors", str(vectors), "--tasks", str(card), "--pairs", "en:en,en:de"]
+    assert invoke([*line, "--metrics", "recall@1", "--out", str(tmp_path / "out"), "--json"]) == 0
+    values = {row["passage_language"]: row["value"] for row in json.loads(capsys.readouterr().out)["results"]}
+    assert values == {"eng-Latn": 1.0, "deu-Latn": 0.0}

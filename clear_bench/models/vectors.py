@@ -57,6 +57,7 @@ def open_vectors(folder: Path, *, name: str | None = None, truncate_dim: int | N
         trained_on=tuple(about.get("trained_on") or ()),
         truncate_dim=truncate_dim,
         cache_digest=digest,
+        is_by_row=True,
     )
 
 
