@@ -91,6 +91,14 @@ def open_streams() -> None:
         raise EnvironmentFault("stdout is closed, so nobody would see what this prints: send it to a file")
 
 
+def open_log() -> None:
+    """Send log lines and Python's warnings to stderr, each made harmless."""
+    handler = logging.StreamHandler(Stderr())
+    handler.setFormatter(_HarmlessFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.captureWarnings(True)
+
+
 def close_streams(code: int) -> int:
     """Write out what is left and give the exit code: the one given, or that of a stdout that cannot take it."""
     try:
@@ -139,6 +147,13 @@ def expected(error: BaseException) -> UserError | None:
     if isinstance(error, OSError) and not isinstance(error, io.UnsupportedOperation):
         return EnvironmentFault(str(error) or type(error).__name__)
     return None
+
+
+class _HarmlessFormatter(logging.Formatter):
+    """Formats log records of every package so that no line of them commands anything."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _harmless(super().format(record))
 
 
 def _harmless(text: str) -> str:

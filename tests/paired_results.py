@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clear_bench.store.results import SCORES, Result, read_result, save_result
 
 EN = "eng-Latn:eng-Latn"
-Values = Sequence[float] | NDArray[np.float64]
+Values = Sequence[float | None] | NDArray[np.float64]
 
 
 def save_scores(

@@ -169,3 +169,20 @@ def test_export_of_a_board_without_its_run_says_so(folder: Path, capsys: pytest.
     assert invoke(["export", str(folder), "--trec", "--out", "runs"]) == 3
     assert "run the evaluation again" in capsys.readouterr().err
     assert not Path("runs").exists()
+
+
+def test_a_board_says_that_only_digests_were_checked_and_recomputes_on_request(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["leaderboard", "out", "--out", "boards"]
+    assert invoke(line) == 0
+    assert "1 results: digests checked" in capsys.readouterr().err
+    assert invoke([*line, "--recompute"]) == 0
+    assert "recomputed and equal: nDCG@3, recall@1" in capsys.readouterr().err
+    change(folder, SCORES, first_cell("nDCG@3", 0.123))
+    assert invoke(line) == 0
+    assert invoke([*line, "--recompute"]) == 3
+    assert "is stored as 0.123" in capsys.readouterr().err
+    (folder / RUN).unlink()
+    assert invoke([*line, "--recompute"]) == 0
+    assert "digests checked, nothing recomputed: " in capsys.readouterr().err

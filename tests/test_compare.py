@@ -467,3 +467,11 @@ def test_without_resampling_holm_stands_in_for_max_t(matrices: tuple[Path, Path]
     one = compare(old, new, resampling=Resampling(0))
     assert one.families["x-en"].adjustment == "holm"
     assert one.cells[pair_of(EN)].bootstrap is None
+
+
+def test_a_metric_that_counts_other_queries_on_each_side_is_not_comparable(tmp_path: Path) -> None:
+    # The question decides which queries have a gold answer: nulls at the lost ones would hide the losses.
+    old = made(tmp_path / "a", {EN: [1.0, 1.0, 0.0]}, extra={"R@2kt": [1.0, 1.0, None]})
+    new = made(tmp_path / "b", {EN: [1.0, 0.0, 0.0]}, extra={"R@2kt": [1.0, None, None]})
+    with pytest.raises(NotComparableError, match="R@2kt counts other queries"):
+        compare([old], [new], metric="R@2kt", resampling=FAST)

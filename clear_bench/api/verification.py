@@ -56,7 +56,7 @@ def verify_result(result: Result, task: Task, read: Read = readers.read) -> Veri
     Raises `TamperedError` naming the first pair and metric that differ, and `NotComparableError` when the collection on
     this machine is not the one that was evaluated.
     """
-    made = result.manifest
+    made, hits = result.manifest, read_run(result)
     foreign = [pair for pair in result.pairs if pair not in select_pairs(task, [str(pair)])]
     if foreign:
         msg = f"{result.path}: the task {task.name!r} has no pair {foreign[0]}; give the card that was evaluated"
@@ -74,7 +74,6 @@ def verify_result(result: Result, task: Task, read: Read = readers.read) -> Veri
         raise NotComparableError(msg)
     beyond = {name: reason for name in plan.metrics if (reason := _why_not(name, plan))}
     able = tuple(name for name in plan.metrics if name not in beyond)
-    hits = read_run(result)
     for judgements in plan.judgements:
         run = _stored_run(plan, hits, judgements)
         _compare(result, plan, judgements, able, score(run, judgements, able, plan.collection))

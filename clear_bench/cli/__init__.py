@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gate-plan": ("clear_bench.cli.gate:gate_plan", "Say which margin the English queries can resolve."),
     "baseline": ("clear_bench.cli.baseline:baseline", "Accept, show or diff committed baselines."),
     "report": ("clear_bench.cli.report:report", "Write results as Markdown, HTML, LaTeX, CSV or JSON."),
-    "leaderboard": ("clear_bench.cli.leaderboard:leaderboard", "Render leaderboards from verified results."),
+    "leaderboard": ("clear_bench.cli.leaderboard:leaderboard", "Render leaderboards from checked results."),
     "train": ("clear_bench.cli.train:train", "Train a checkpoint from a recipe."),
     "sweep": ("clear_bench.cli.sweep:sweep", "Compare training losses on identical batches."),
     "merge": ("clear_bench.cli.merge:merge", "Interpolate two checkpoints and show the English trade-off."),
@@ -76,7 +76,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, asked: bool)
 def cli(verbose: bool, quiet: bool) -> None:
     """Evaluate multilingual embedding models across language pairs, with error bars."""
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=console.Stderr())
+    console.open_log()
     logging.getLogger("clear_bench").setLevel(level)
     _refuse_unknown_variables()
 

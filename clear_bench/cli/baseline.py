@@ -75,7 +75,7 @@ def show(folder: Path) -> None:
                 (name, task, result.model, _mark(result), *scores, str(result.manifest.get("created", ""))[:10])
             )
     columns = ("baseline", "task", "model", "fingerprint", "English", "all pairs", "made")
-    title, words = f"Baselines in {folder}", frozenset({0, 1, 2, 3, 6})
+    title, words = f"Baselines in {folder}, digests checked", frozenset({0, 1, 2, 3, 6})
     write_terminal(Table(title=title, columns=columns, rows=tuple(rows), left=words))
 
 

@@ -32,14 +32,14 @@ def verify(result: Path, tasks: tuple[str, ...], as_json: bool) -> None:
 
     Every task of a folder is verified, also after one that fails.
     """
-    from clear_bench.store.results import result_folders
+    from clear_bench.store.results import read_result, result_folders
 
     cards = _cards(tasks)
     done: list[Verified] = []
     failed: list[UserError] = []
     for folder in result_folders(result):
         try:
-            done.append(_verify(folder, cards))
+            done.append(recompute(read_result(folder), cards))
         except UserError as error:
             failed.append(error)
     unused = set(cards) - {one.task for one in done}
@@ -54,12 +54,17 @@ def verify(result: Path, tasks: tuple[str, ...], as_json: bool) -> None:
         raise failed[0]
 
 
-def _verify(folder: Path, cards: Cards) -> Verified:
-    from clear_bench.api.verification import has_no_qrels, verify_result
-    from clear_bench.store.results import read_result
+def recompute(result: Result, cards: Cards | None = None, offline: bool = False) -> Verified:
+    """Compute the metrics of a result anew from its run, with the card given for its task, else the one it names.
 
-    one = read_result(folder)
-    return has_no_qrels(one) or verify_result(one, *(cards.get(one.task) or _own_card(one)))
+    `offline`: only where the task's data are on this machine.
+    """
+    from clear_bench.api.verification import has_no_qrels, verify_result
+
+    if known := has_no_qrels(result):
+        return known
+    task, read = (cards or {}).get(result.task) or _own_card(result)
+    return verify_result(result, task, lambda one, pairs, local: read(one, pairs, local or offline))
 
 
 def _show(done: Sequence[Verified], as_json: bool) -> None:
@@ -76,9 +81,16 @@ def _show(done: Sequence[Verified], as_json: bool) -> None:
         say_json({"schema": "clear-bench/verify/1", "results": rows})
         return
     for v in done:
-        say(f"{v.path}: files match the manifest; recomputed and equal: {', '.join(v.recomputed) or 'nothing'}")
+        say(summary(v))
         for name, reason in v.not_recomputed.items():
             say(f"  not recomputed: {name} ({reason})")
+
+
+def summary(verified: Verified) -> str:
+    """Say in one line what was checked."""
+    if not verified.recomputed:
+        return f"{verified.path}: digests checked, nothing recomputed"
+    return f"{verified.path}: files match the manifest; recomputed and equal: {', '.join(verified.recomputed)}"
 
 
 def _cards(given: Sequence[str]) -> Cards:

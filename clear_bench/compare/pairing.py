@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clear_bench.errors import InputError, NotComparableError
+from clear_bench.metrics import parse
 from clear_bench.question import differences
 from clear_bench.registry import unknown
 from clear_bench.render.numbers import points
@@ -45,7 +46,13 @@ class Aligned:
 
     def scores(self, metric: str) -> Floats:
         """Give a metric of every result, [results, rows]; NaN where it does not count the query (null in the file)."""
-        return np.stack([table[metric].to_numpy() for table in self.tables])
+        values = np.stack([table[metric].to_numpy() for table in self.tables])
+        if self.has_queries and not parse(metric).family.ranking_decides:
+            lacking = np.isnan(values)
+            if not np.array_equal(lacking, np.broadcast_to(lacking[0], lacking.shape)):
+                msg = f"{metric} counts other queries in one result than in another; run the evaluations again"
+                raise NotComparableError(msg)
+        return values
 
 
 def read_side(argument: str, tasks: Sequence[str] = ()) -> dict[str, tuple[Result, ...]]:

@@ -1,4 +1,4 @@
-"""Leaderboards rendered from verified results alone, and the files that they stand in."""
+"""Leaderboards rendered from checked results alone, and the files that they stand in."""
 
 from __future__ import annotations
 

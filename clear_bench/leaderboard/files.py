@@ -8,9 +8,11 @@ from pathlib import Path
 from clear_bench.errors import UsageError
 
 MARK = (
-    "<!-- Written by `clear-bench leaderboard` from verified results: do not edit, add a result and render again. -->"
+    "<!-- Written by `clear-bench leaderboard` from results whose digests match: do not edit, add a result and render "
+    "again. -->"
 )
 """First line of every file that is ours: others are left alone."""
+_OURS = b"<!-- Written by `clear-bench leaderboard`"
 
 
 def outdated(files: Mapping[str, str], folder: Path) -> list[str]:
@@ -37,7 +39,7 @@ def refuse_foreign(files: Iterable[str], folder: Path) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.is_file() and path.read_bytes().startswith(MARK.encode())
+    return path.is_file() and path.read_bytes().startswith(_OURS)
 
 
 def _is_other(path: Path, text: str) -> bool:
