@@ -128,7 +128,7 @@ def ending(error: BaseException) -> tuple[int, str]:
     if isinstance(error, SystemExit):
         return (error.code or 0, "") if isinstance(error.code, int | None) else (BUG, str(error.code))
     if known := expected(error):
-        return known.exit_code, f"error: {known}"
+        return known.exit_code, f"error: {escape.printable(str(known))}"
     what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     remedy = "this is a bug: please report it with what `clear-bench -v ...` and `clear-bench doctor` print"
     shown = logging.getLogger("clear_bench").isEnabledFor(logging.INFO)

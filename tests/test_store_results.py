@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_results import make_manifest
+from made_results import make_manifest, make_scores
 
 from clear_bench import disk
 from clear_bench.errors import EnvironmentFault, InputError, TamperedError, UsageError
-from clear_bench.store.results import SCORES, manifest_digest, read_result, read_results, save_result
+from clear_bench.json_schema import violation
+from clear_bench.store.results import RUN, SCORES, manifest_digest, read_result, read_results, save_result
+from clear_bench.store.trec import read_run
 
 PAIR = "eng-Latn:eng-Latn"
 
@@ -137,3 +144,210 @@ def test_full_disk_is_an_environment_fault_and_leaves_the_old_file(
         disk.write_text(target, "new")
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["file.txt"]
+
+
+# --- a result that somebody else sealed: digests are no signature
+
+DE = "deu-Latn:eng-Latn"
+Change = Callable[[dict[str, Any]], object]
+
+
+def saved(folder: Path) -> Path:
+    """Save two pairs of six queries each, with a run."""
+
+    def both(path: Path) -> dict[str, Any]:
+        scores = make_scores([PAIR, DE], 6)
+        pq.write_table(scores, path / SCORES)
+        hits = scores.select(["query_language", "passage_language", "query_id"])
+        hits = hits.append_column("rank", pa.array([1] * len(hits)))
+        hits = hits.append_column("passage_id", pa.array(["p"] * len(hits)))
+        pq.write_table(hits.append_column("similarity", pa.array([0.5] * len(hits))), path / RUN)
+        return make_manifest("m", "t", [PAIR, DE])
+
+    return save_result(folder / "m" / "t", both)
+
+
+def reseal(folder: Path, change: Change = lambda manifest: None) -> None:
+    """Compute the digests of a changed result anew, as anyone can."""
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    change(content)
+    for name in content.get("files", {}):
+        if (folder / name).is_file():
+            content["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    content["manifest_digest"] = manifest_digest(content)
+    path.write_text(json.dumps(content))
+
+
+def rename(manifest: dict[str, Any], pair: str) -> None:
+    """Give the second pair another name wherever it stands."""
+    manifest["pairs"] = [PAIR, pair]
+    manifest["counts"]["queries"] = {PAIR: 6, pair: 6}
+
+
+NAMES = [
+    "../../t",
+    "/t",
+    "a/b",
+    "a\\b",
+    "..",
+    "t\n::error::x",
+    "",
+    "nul",
+    "COM1.txt",
+    "t.",
+    "t" * 300,
+    "t\u202e",
+    "\x1b[31m",
+]
+MANIFESTS: dict[str, Change] = {
+    **{f"task {name[:20]!r}": lambda m, name=name: m["task"].update(name=name) for name in NAMES},
+    **{f"pair {name[:20]!r}": lambda m, name=name: rename(m, f"{name}:eng-Latn") for name in NAMES},
+    **{
+        f"without {key}": lambda m, key=key: m.pop(key)
+        for key in ("task", "model", "pairs", "files", "counts", "digests")
+    },
+    "a file that climbs": lambda m: m["files"].update({"../../settings.py": "0" * 64}),
+    "a file nobody reads": lambda m: m["files"].update({"x.py": "0" * 64}),
+    "no scores": lambda m: m["files"].pop(SCORES),
+    "a number for a name": lambda m: m["model"].update(name=7),
+    "a list for a task": lambda m: m.update(task=[]),
+    "metrics that are one text": lambda m: m["task"].update(metrics="nDCG@10"),
+    "another main metric": lambda m: m["task"].update(main_metric="MAP@10"),
+    "a metric that does not exist": lambda m: m["task"].update(metrics=["nDCG@10", "recall@10", "best@10"]),
+    "no pairs": lambda m: m.update(pairs=[]),
+    "a pair twice": lambda m: m.update(pairs=[PAIR, PAIR, DE]),
+    "a pair without queries": lambda m: m["counts"]["queries"].update({DE: 0}),
+    "other counts": lambda m: m["counts"]["queries"].update({DE: 5}),
+    "a truth for a count": lambda m: m["counts"]["queries"].update({DE: True}),
+    "null": lambda m: m.update(created=None),
+    "a date": lambda m: m.update(created="yesterday"),
+    "a share of another machine": lambda m: m["task"].update(card="//server/card.toml"),
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_sealed_manifest_that_cannot_be_one_is_refused(tmp_path: Path, name: str) -> None:
+    folder = saved(tmp_path)
+    reseal(folder)
+    read_result(folder)
+    reseal(folder, MANIFESTS[name])
+    with pytest.raises(TamperedError):
+        read_result(folder)
+
+
+def column(name: str, values: list[Any], kind: pa.DataType | None = None) -> Callable[[pa.Table], pa.Table]:
+    return lambda table: table.set_column(table.column_names.index(name), name, pa.array(values, kind))
+
+
+TABLES: dict[str, Callable[[pa.Table], pa.Table]] = {
+    "above the metric's range": column("nDCG@10", [1.1] * 12),
+    "below it": column("nDCG@10", [-0.1] * 12),
+    "per cent": column("nDCG@10", [50.0] * 12),
+    "NaN": column("nDCG@10", [float("nan")] * 12),
+    "infinite": column("nDCG@10", [float("inf")] * 12),
+    "nulls in a metric that counts every query": column("nDCG@10", [0.5] * 11 + [None]),
+    "texts": column("nDCG@10", ["0.5"] * 12),
+    "truths": column("nDCG@10", [True] * 12),
+    "whole numbers": column("nDCG@10", [1] * 12),
+    "lists": column("nDCG@10", [[0.5]] * 12),
+    "numbers for ids": column("query_id", list(range(12))),
+    "a null for an id": column("query_id", [None, *"bcdefghijkl"]),
+    "bytes for ids": column("query_id", [b"\xff"] * 12),
+    "every row twice": lambda table: pa.concat_tables([table, table]),
+    "one row in place of another": lambda table: pa.concat_tables([table.slice(0, 11), table.slice(6, 1)]),
+    "a row missing": lambda table: table.slice(1),
+    "a pair missing": lambda table: table.slice(6),
+    "no row": lambda table: table.slice(0, 0),
+    "a pair that is not listed": column("query_language", ["fra-Latn"] * 6 + ["deu-Latn"] * 6),
+    "a metric missing": lambda table: table.drop_columns(["recall@10"]),
+    "a metric that is not listed": lambda table: table.append_column("MAP@10", table["nDCG@10"]),
+    "a column twice": lambda table: table.append_column("nDCG@10", table["nDCG@10"]),
+    "other columns": lambda table: pa.table({"a": [1]}),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_sealed_scores_that_cannot_be_scores_are_refused(tmp_path: Path, name: str) -> None:
+    folder = saved(tmp_path)
+    pq.write_table(TABLES[name](pq.ParquetFile(folder / SCORES).read()), folder / SCORES)
+    reseal(folder)
+    with pytest.raises(TamperedError, match=r"scores\.parquet"):
+        read_result(folder)
+
+
+HITS: dict[str, Callable[[pa.Table], pa.Table]] = {
+    "ranks that repeat": lambda table: pa.concat_tables([table, table]),
+    "ranks from 0": column("rank", [0] * 12),
+    "a huge rank": column("rank", [2**63 - 1] * 12),
+    "no finite similarity": column("similarity", [float("nan")] * 12),
+    "texts for similarities": column("similarity", ["0.5"] * 12),
+    "a null for a passage": column("passage_id", [None] * 12, pa.string()),
+    "a language that climbs": column("query_language", ["/../../x"] * 12),
+    "no ranks": lambda table: table.drop_columns(["rank"]),
+}
+
+
+@pytest.mark.parametrize("name", HITS)
+def test_sealed_run_that_cannot_be_one_is_refused(tmp_path: Path, name: str) -> None:
+    folder = saved(tmp_path)
+    assert len(read_run(read_result(folder))) == 12
+    pq.write_table(HITS[name](pq.ParquetFile(folder / RUN).read()), folder / RUN)
+    reseal(folder)
+    with pytest.raises(TamperedError, match=r"run\.parquet"):
+        read_run(read_result(folder))
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(64) + b"PAR1", b"query_id,nDCG@10\n"])
+def test_file_that_is_no_parquet_is_refused(tmp_path: Path, content: bytes) -> None:
+    folder = saved(tmp_path)
+    (folder / SCORES).write_bytes(content)
+    reseal(folder)
+    with pytest.raises(TamperedError, match=r"scores\.parquet"):
+        read_result(folder)
+
+
+TEXTS = [
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b"\xff\xfe",
+    b'{"schema": "x", "schema": "y"}',
+    b'{"schema": ' + b"9" * 5000 + b"}",
+    b'{"schema": 1e999}',
+    b'{"schema": "\\ud800"}',
+    b'{"schema": "\\u0000"}',
+    b'{"schema": NaN}',
+]
+
+
+@pytest.mark.parametrize("content", TEXTS, ids=lambda content: repr(content[:12]))
+def test_manifest_that_is_no_plain_json_is_refused(tmp_path: Path, content: bytes) -> None:
+    folder = saved(tmp_path)
+    (folder / "manifest.json").write_bytes(content)
+    with pytest.raises(TamperedError, match=r"manifest\.json"):
+        read_result(folder)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", SCORES, RUN])
+def test_files_of_a_result_that_lie_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    folder = saved(tmp_path)
+    (folder / name).rename(tmp_path / "elsewhere")
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TamperedError, match="is a link"):
+        read_result(folder)
+
+
+@pytest.mark.parametrize("name", ["nul", "..", "a b", "x" * 200])
+def test_task_name_that_cannot_name_a_folder_is_refused_before_work(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a folder"):
+        save_result(tmp_path / "m" / name, write)
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_schema_says_the_same_without_jsonschema(tmp_path: Path, name: str) -> None:
+    schema = json.loads(files("clear_bench").joinpath("schemas/result.json").read_text("utf-8"))
+    content = json.loads((saved(tmp_path) / "manifest.json").read_text())
+    assert violation(content, schema) is None
+    with suppress(KeyError):
+        MANIFESTS[name](content)
+    assert (violation(content, schema) is None) == jsonschema.Draft202012Validator(schema).is_valid(content)
