@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,16 @@ from toy import make_toy_checkpoint
 
 from clear_bench.disk import cache_root
 from clear_bench.errors import CheckpointError, EnvironmentFault, MissingExtraError, UsageError
-from clear_bench.models import EMBEDDED, embedded, load_encoder, open_checkpoint, passage_prompt, prompts, query_prompt
+from clear_bench.models import (
+    EMBEDDED,
+    embedded,
+    known,
+    load_encoder,
+    open_checkpoint,
+    passage_prompt,
+    prompts,
+    query_prompt,
+)
 from clear_bench.models.charsmap import compositions, precompiled_charsmap
 from clear_bench.models.checkpoint import sequence_length
 from clear_bench.models.objects import from_object
@@ -357,41 +367,107 @@ class TestLength:
             assert encoder.model.max_seq_length == 20
 
 
-def saved(**texts: str) -> dict[str, Any]:
-    return {"prompts": texts}
-
-
 class TestPrompts:
     @pytest.mark.parametrize(
         ("config", "expected"),
         [
-            (saved(query="q: ", document="d: "), ("q: ", "d: ")),
-            (saved(query="q: ", passage="p: "), ("q: ", "p: ")),
-            (saved(query="", document="d: "), ("", "d: ")),
-            (saved(query="", document=""), ("", "")),
+            ({"query": "q: ", "document": "d: "}, ("q: ", "d: ")),
+            ({"query": "q: ", "passage": "p: "}, ("q: ", "p: ")),
+            ({"query": "q: ", "corpus": "c: "}, ("q: ", "c: ")),
+            ({"query": "", "document": "d: "}, ("", "d: ")),
+            ({"query": "", "document": ""}, ("", "")),
             ({}, ("", "")),
-            ({"prompts": None, "default_prompt_name": None}, ("", "")),
-            ({"prompts": {"s": "s: "}, "default_prompt_name": "s"}, ("s: ", "s: ")),
-            ({"prompts": {"s": "s: ", "query": "q: "}, "default_prompt_name": "s"}, ("q: ", "s: ")),
+            ({"s": "s: ", "query": "q: "}, ("q: ", "")),
+            # mteb's get_prompt_name: {type}-{query|document}, then {type}, then query or document
+            ({"Retrieval-query": "rq: ", "Retrieval-document": "rd: ", "query": "q: "}, ("rq: ", "rd: ")),
+            ({"Retrieval-query": "", "query": "q: "}, ("", "")),
+            ({"Retrieval": "r: ", "query": "q: ", "document": "d: "}, ("r: ", "r: ")),
         ],
     )
-    def test_come_from_the_checkpoint(self, config: dict[str, Any], expected: tuple[str, str]) -> None:
+    def test_come_from_the_checkpoint(self, config: dict[str, str], expected: tuple[str, str]) -> None:
         found = prompts.settle("x", [], config, None, None)
         assert (found["query"], found["passage"]) == expected
 
     def test_flags_win_even_when_they_are_empty(self) -> None:
-        found = prompts.settle("x", [], saved(query="q: ", document="d: "), "", "p: ")
+        found = prompts.settle("x", [], {"query": "q: ", "document": "d: "}, "", "p: ")
         assert found == {"query": "", "passage": "p: "}
 
     def test_of_a_hub_id_come_from_mteb_where_the_checkpoint_has_none(self) -> None:
         found = prompts.settle("intfloat/multilingual-e5-small", [], {}, None, None, is_hub_id=True)
         assert found == {"query": "query: ", "passage": "passage: "}
-        assert prompts.known_prompts("intfloat/multilingual-e5-large-instruct")["query"] == prompts.INSTRUCT
+        assert known.known_prompts("intfloat/multilingual-e5-large-instruct")["query"] == prompts.INSTRUCT
+
+    @pytest.mark.parametrize(
+        ("name", "query", "passage"),
+        [
+            # Functions in mteb: the query's is a template, some put something before passages.
+            ("microsoft/harrier-oss-v1-0.6b", "Instruct: Find tables.\nQuery:", ""),
+            ("codefuse-ai/F2LLM-0.6B", "Instruct: Find tables.\nQuery: ", ""),
+            ("Octen/Octen-Embedding-0.6B", "Instruct: Find tables.\nQuery:", " "),
+            ("GritLM/GritLM-7B", "<|user|>\nFind tables.\n<|embed|>\n", "<|embed|>\n"),
+            ("ReasonIR/ReasonIR-8B", "<|user|>\nFind tables.\n<|embed|>\n", "<|embed|>\n"),
+            # The model's own instruction for queries counts before the task's.
+            (
+                "codefuse-ai/F2LLM-v2-0.6B",
+                "Instruct: Given a question, retrieve passages that can help answer the question.\nQuery: ",
+                "",
+            ),
+            ("WhereIsAI/UAE-Large-V1", "Represent this sentence for searching relevant passages: ", ""),
+            ("nomic-ai/nomic-embed-text-v1.5", "search_query: ", "search_document: "),
+            # Names that mteb's own code gives to an API are no texts.
+            ("Cohere/Cohere-embed-multilingual-v3.0", "", ""),
+        ],
+    )
+    def test_of_hub_ids_that_mteb_knows_are_those_that_it_would_use(
+        self, name: str, query: str, passage: str, folder: Path
+    ) -> None:
+        found = prompts.settle(name, [], {}, None, None, is_hub_id=True)
+        checkpoint = replace(open_checkpoint(str(folder)), prompts=found)
+        assert (query_prompt(checkpoint, "Find tables."), passage_prompt(checkpoint)) == (query, passage)
+
+    def test_that_mteb_knows_by_the_name_they_are_saved_under_are_found_there(self) -> None:
+        texts = {"retrieval.query": "Represent the query: ", "retrieval.passage": "Represent the document: "}
+        found = prompts.settle("jinaai/jina-embeddings-v3", [], texts, None, None, is_hub_id=True)
+        assert found == {"query": "Represent the query: ", "passage": "Represent the document: "}
+
+    @pytest.mark.parametrize("name", ["web_search_query", "s2p_query", "retrieval.query", "sts"])
+    def test_under_names_that_nobody_uses_for_retrieval_are_missed_in_a_warning(
+        self, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert prompts.settle("x", [], {name: "find: ", "query": ""}, None, None) == {"query": "", "passage": ""}
+        assert f"{name} 'find: '" in caplog.text
+        assert "--query-prompt" in caplog.text
+
+    @pytest.mark.parametrize("texts", [{}, {"query": "q: ", "sts": "s: "}, {"query": ""}])
+    def test_that_are_used_or_empty_are_not_missed(
+        self, texts: dict[str, str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        prompts.settle("x", [], texts, None, None)
+        assert not caplog.text
+
+    @pytest.mark.parametrize("texts", [["q: "], {"query": 1}, "q: "])
+    def test_that_are_no_texts_are_refused(self, texts: Any, folder: Path) -> None:
+        edit(folder / "config_sentence_transformers.json", prompts=texts)
+        with pytest.raises(CheckpointError, match="prompts are"):
+            open_checkpoint(str(folder))
+
+    def test_are_what_sentence_transformers_puts_before_queries_and_passages(self, folder: Path) -> None:
+        """Oracle: `encode_query` and `encode_document`; the prompt named as default is for `encode` alone."""
+        from sentence_transformers import SentenceTransformer
+
+        saved = {"prompts": {"sts": "find the old sea: ", "document": "d: "}, "default_prompt_name": "sts"}
+        edit(folder / "config_sentence_transformers.json", **saved)
+        checkpoint, model = open_checkpoint(str(folder)), SentenceTransformer(str(folder), device="cpu")
+        for prompt, encode in (
+            (query_prompt(checkpoint), model.encode_query),
+            (passage_prompt(checkpoint), model.encode_document),
+        ):
+            np.testing.assert_allclose(model.encode(["a"], prompt=prompt), encode(["a"]), atol=1e-6)
 
     def test_of_an_unknown_hub_id_are_not_worth_an_import_of_mteb(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "mteb", None)  # an import would fail
-        monkeypatch.setattr(prompts, "find_spec", lambda _: _spec_of_mteb())
-        assert prompts.known_prompts("nobody/nothing") == {}
+        monkeypatch.setattr(known, "find_spec", lambda _: _spec_of_mteb())
+        assert known.known_prompts("nobody/nothing") == {}
 
     @pytest.mark.parametrize(
         ("name", "also", "family"),
@@ -428,10 +504,10 @@ class TestPrompts:
         ("name", "config", "expected"),
         [
             ("intfloat/multilingual-e5-large-instruct", {}, "Instruct: Find tables.\nQuery: "),
-            ("intfloat/e5-mistral-7b-instruct", saved(sts="Instruct: x\nQuery: "), "Instruct: Find tables.\nQuery: "),
-            ("x", saved(query="Instruct: Given a query, find.\nQuery:"), "Instruct: Find tables.\nQuery:"),
-            ("x", saved(query="Task: {instruction} | "), "Task: Find tables. | "),
-            ("x", saved(query="query: "), "query: "),
+            ("intfloat/e5-mistral-7b-instruct", {"sts": "Instruct: x\nQuery: "}, "Instruct: Find tables.\nQuery: "),
+            ("x", {"query": "Instruct: Given a query, find.\nQuery:"}, "Instruct: Find tables.\nQuery:"),
+            ("x", {"query": "Task: {instruction} | "}, "Task: Find tables. | "),
+            ("x", {"query": "query: "}, "query: "),
         ],
     )  # fmt: skip
     def test_of_instruction_models_take_the_tasks_instruction(

@@ -31,6 +31,7 @@ OFFSET_POSITIONS = frozenset(
 """Model types whose first two positions stand for padding."""
 TABLED_POSITIONS = OFFSET_POSITIONS | {"bert", "distilbert", "electra", "albert", "mobilebert", "big_bird", "ernie"}
 """Model types that look each position up in a table: a text that is longer ends in an error."""
+SAVED = "config_sentence_transformers.json"
 MANIFEST = "manifest.json"
 """What `clear-bench train` leaves beside the weights."""
 
@@ -50,15 +51,16 @@ def open_checkpoint(
     allowed = {"allow_pickle": settings.allow_pickle, "trust_remote_code": settings.trust_remote_code}
     folder, revision, hub_id = _locate(spec, settings)
     files = scan(folder, twins=hub_id is not None, **allowed)
-    saved = read_optional(folder / "config_sentence_transformers.json")
+    saved = read_optional(folder / SAVED)
     card = read_card(folder)
     if not read_modules(folder):
         log.warning("%s has no modules.json: it runs with mean pooling, as sentence-transformers would", spec)
     names = [str(read_optional(folder / "config.json").get("_name_or_path", "")), *strings_in(card.get("base_model"))]
+    texts = prompts.carried(saved.get("prompts"), str(folder / SAVED))
     settled = prompts.settle(
         hub_id or spec,
         names,
-        saved,
+        texts,
         settings.query_prompt,
         settings.passage_prompt,
         is_hub_id=hub_id is not None,

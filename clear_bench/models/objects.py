@@ -81,7 +81,7 @@ def from_object(
     if library is not None and isinstance(model, library.SentenceTransformer):
         from clear_bench.models.encoder import SentenceEncoder
 
-        saved = {"prompts": model.prompts, "default_prompt_name": model.default_prompt_name}
+        saved = prompts.carried(model.prompts, "this SentenceTransformer")
         content, measure, precision = _content(model), model.similarity_fn_name, _precision(model)
         length = model.max_seq_length
         encoder: SentenceEncoder | ObjectEncoder = SentenceEncoder(model, settings.batch_tokens)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from clear_bench.errors import CheckpointError
+from clear_bench.models.known import RETRIEVAL, known_prompts
 from clear_bench.types import Checkpoint
 
 log = logging.getLogger(__name__)
@@ -62,19 +62,21 @@ def passage_prompt(checkpoint: Checkpoint) -> str:
 def settle(
     name: str,
     also_named: Iterable[str],
-    saved: Mapping[str, Any],  # Any: config_sentence_transformers.json
+    saved: Mapping[str, str],
     query: str | None,
     passage: str | None,
     *,
     is_hub_id: bool = False,
 ) -> dict[str, str]:
-    """Settle the prompts of a checkpoint: flags win, then what it says itself, then what mteb knows of the hub id.
+    """Settle the prompts of a checkpoint: flags win, then what it carries itself, then what mteb knows of the hub id.
 
-    Logs a warning where a family that was trained with prompts runs without.
+    Logs a warning where none of the prompts that it carries is used, and where a family that was trained with prompts
+    runs without.
     """
-    found = saved_prompts(saved)
+    found, is_open = saved_prompts(saved), True
     if not any(found.values()) and is_hub_id and (query is None or passage is None):
-        found = known_prompts(name)
+        found = known_prompts(name, saved)
+        is_open = query is not None  # what mteb says of an instruction is meant so
     family = find_family([name, *also_named])
     if not any(found.values()) and family and family.query == INSTRUCT:
         found = {"query": INSTRUCT, "passage": family.passage}
@@ -82,7 +84,23 @@ def settle(
         "query": found.get("query", "") if query is None else query,
         "passage": found.get("passage", "") if passage is None else passage,
     }
-    if family and query is None and passage is None and not any(prompts.values()):
+    if query is None and passage is None and not any(prompts.values()):
+        _warn_of_none(name, saved, family)
+    return _open_instruction(prompts) if is_open else prompts
+
+
+def _warn_of_none(name: str, saved: Mapping[str, str], family: Family | None) -> None:
+    """Say that a model runs without prompts where it carries some, or where its family was trained with some."""
+    if unused := {key: text for key, text in saved.items() if text}:
+        shown = ", ".join(f"{key} {text!r}" for key, text in sorted(unused.items())[:8])
+        log.warning(
+            "%s runs without prompts: it carries %s, none under a name that sentence-transformers or mteb use for "
+            "retrieval (query, document, passage, corpus, Retrieval-query, Retrieval-document). If it was trained with "
+            "one of them, give its text by --query-prompt and --passage-prompt",
+            name,
+            shown,
+        )
+    elif family:
         log.warning(
             "%s looks like a model of the %s family, which was trained with prompts, but runs without: scores will be "
             "too low. Give --query-prompt %r --passage-prompt %r if that is so",
@@ -91,37 +109,28 @@ def settle(
             family.query,
             family.passage,
         )
-    return _open_instruction(prompts)
 
 
-def saved_prompts(saved: Mapping[str, Any]) -> dict[str, str]:  # Any: config_sentence_transformers.json
-    """Read the prompts that a checkpoint carries: `query`, `document` or `passage`, else the one it uses by default."""
-    prompts = {key: text for key, text in (saved.get("prompts") or {}).items() if isinstance(text, str)}
-    default = prompts.get(saved.get("default_prompt_name") or "", "")
-    passage = prompts.get("document") or prompts.get("passage") or prompts.get("corpus") or default
-    return {"query": prompts.get("query") or default, "passage": passage}
+def saved_prompts(saved: Mapping[str, str]) -> dict[str, str]:
+    """Choose among the prompts that a checkpoint carries, as mteb does and then sentence-transformers.
 
-
-def known_prompts(name: str) -> dict[str, str]:
-    """Look a hub id up in mteb's model metadata; empty where mteb is not installed or says nothing.
-
-    Importing mteb takes seconds, so its sources are searched for the id first.
+    Its default prompt is for `encode`; `encode_query` and `encode_document`, which retrieval uses, do not look at it.
     """
-    spec = find_spec("mteb")
-    if spec is None or not spec.submodule_search_locations:
-        return {}
-    sources = Path(spec.submodule_search_locations[0], "models", "model_implementations").glob("*.py")
-    texts = (path.read_text(encoding="utf-8") for path in sources)
-    if not any(f'"{name}"' in text and ("model_prompts" in text or "instruction_template" in text) for text in texts):
-        return {}
-    import mteb
+    query, passage = (next((saved[name] for name in RETRIEVAL[side][:2] if name in saved), None) for side in RETRIEVAL)
+    if query is None:
+        query = saved.get("query", "")
+    if passage is None:
+        passage = next((saved[name] for name in ("document", "passage", "corpus") if saved.get(name)), "")
+    return {"query": query, "passage": passage}
 
-    settings = mteb.get_model_meta(name).loader_kwargs or {}
-    template = settings.get("instruction_template")
-    if isinstance(template, str):
-        return {"query": template, "passage": ""}
-    prompts = settings.get("model_prompts") or {}
-    return {"query": prompts.get("query") or "", "passage": prompts.get("document") or prompts.get("passage") or ""}
+
+def carried(prompts: object, where: str) -> dict[str, str]:
+    """Read the prompts of a checkpoint by name; those that are null count as empty, as in sentence-transformers."""
+    texts = {} if prompts is None else prompts
+    if not isinstance(texts, dict) or not all(isinstance(text, str | None) for text in texts.values()):
+        msg = f"{where}: prompts are {prompts!r:.200}; expected an object of texts by name"
+        raise CheckpointError(msg)
+    return {str(name): text or "" for name, text in texts.items()}
 
 
 def find_family(names: Iterable[str]) -> Family | None:

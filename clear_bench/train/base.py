@@ -8,7 +8,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from clear_bench.errors import CheckpointError, MissingExtraError, UsageError
-from clear_bench.models.prompts import passage_prompt, query_prompt, saved_prompts
+from clear_bench.models.prompts import carried, passage_prompt, query_prompt, saved_prompts
 from clear_bench.train.collate import Side
 from clear_bench.train.parts import ModelPart
 from clear_bench.types import Checkpoint
@@ -135,6 +135,7 @@ def store_prompts(model: SentenceTransformer, query: Side, passage: Side) -> Non
 
     A base may have its own from a list of known models, which knows nothing of what was trained from it.
     """
-    saved = saved_prompts({"prompts": model.prompts, "default_prompt_name": model.default_prompt_name})
-    if saved != {"query": query.prompt, "passage": passage.prompt}:
-        model.prompts = {**model.prompts, "query": query.prompt, "document": passage.prompt, "passage": passage.prompt}
+    saved = carried(model.prompts, "the base")
+    if saved_prompts(saved) != {"query": query.prompt, "passage": passage.prompt}:
+        others = {name: text for name, text in saved.items() if not name.startswith("Retrieval")}  # these come first
+        model.prompts = {**others, "query": query.prompt, "document": passage.prompt, "passage": passage.prompt}
