@@ -649,6 +649,44 @@ class TestObjects:
         with pytest.raises(UsageError, match="encode"):
             from_object(3)
 
+    def test_that_are_sentence_transformers_have_the_fingerprint_of_their_folder(self, folder: Path) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        model, expected = SentenceTransformer(str(folder), device="cpu"), open_checkpoint(str(folder))
+        found, _ = from_object(model, name="x")
+        assert (found.fingerprint, found.cache_digest) == (expected.fingerprint, expected.cache_digest)
+        assert (found.name, found.path, found.prompts) == ("x", None, expected.prompts)
+        cut, _ = from_object(model, ModelSettings(truncate_dim=8))
+        assert cut.fingerprint == open_checkpoint(str(folder), ModelSettings(truncate_dim=8)).fingerprint
+        model.prompts["query"] = "q: "
+        model.max_seq_length = 20
+        own = open_checkpoint(str(folder), ModelSettings(query_prompt="q: ", max_seq_length=20))
+        assert from_object(model)[0].fingerprint == own.fingerprint
+        half = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": "bfloat16"})
+        assert (
+            from_object(half)[0].fingerprint
+            == open_checkpoint(str(folder), ModelSettings(precision="bf16")).fingerprint
+        )
+
+    @pytest.mark.parametrize("change", ["weights", "layers", "folder", "truncate_dim"])
+    def test_that_are_changed_have_a_fingerprint_of_their_own(self, folder: Path, tmp_path: Path, change: str) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        model, before = SentenceTransformer(str(folder), device="cpu"), open_checkpoint(str(folder))
+        layers = model[0].auto_model.encoder.layer
+        if change == "weights":
+            layers[0].output.dense.bias.data[0] += 1
+        elif change == "layers":  # the same tensors in another order
+            layers[0], layers[1] = layers[1], layers[0]
+        elif change == "truncate_dim":
+            model.truncate_dim = 8  # its vectors are never whole, and must not be cached as such
+        else:
+            (folder / "model.safetensors").unlink()  # the model has mapped it into memory
+            shutil.copy(make_toy_checkpoint(tmp_path / "other", seed=1) / "model.safetensors", folder)
+        found, _ = from_object(model)
+        assert found.fingerprint not in (before.fingerprint, open_checkpoint(str(folder)).fingerprint)
+        assert found.cache_digest != before.cache_digest
+
     def test_that_are_sentence_transformers_are_known_by_their_weights(self, folder: Path, tmp_path: Path) -> None:
         from sentence_transformers import SentenceTransformer
 

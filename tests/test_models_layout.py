@@ -17,6 +17,7 @@ from clear_bench.models import load_encoder, open_checkpoint
 from clear_bench.models.checkpoint import sequence_length
 from clear_bench.models.kinds import Kind, kind_of
 from clear_bench.models.me5 import write_safetensors
+from clear_bench.models.shape import open_tokeniser
 from clear_bench.settings import ModelSettings
 
 CPU = ModelSettings(device="cpu")
@@ -338,3 +339,82 @@ def texts_of(texts: list[str]) -> Any:
 
     ids = [str(number) for number in range(len(texts))]
     return make_texts("eng-Latn", pa.chunked_array([ids]), pa.chunked_array([texts]))
+
+
+HEADS = [
+    "date: 2024-02-30",
+    "license: !!int ''",
+    "license: !!timestamp x",
+    "license: !!bool x",
+    "a: &a [*a]\nlicense: *a",
+    "license: " + "9" * 5000,
+    "license: " + "[" * 3000,
+    'license: "\\uD800"',
+    "- a",
+    "license: {a: b}\nbase_model: 3\ndatasets: 4",
+]
+LONG = "x" * 3000
+
+
+class TestWhateverIsInside:
+    @pytest.mark.parametrize("head", HEADS, ids=range(len(HEADS)))
+    def test_the_head_of_a_model_card_is_no_obstacle(self, folder: Path, head: str) -> None:
+        (folder / "README.md").write_text(f"---\n{head}\n---\n")
+        found = open_checkpoint(str(folder))
+        assert (found.licence, found.trained_on) == (None, ())
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("modules.json", json.dumps([{"type": DENSE, "path": LONG}])),
+            ("modules.json", json.dumps([{"type": DENSE, "path": "\ud800"}])),
+            ("modules.json", json.dumps([{"type": 3, "path": ""}])),
+            ("config.json", "[" * 100_000),
+            ("config.json", "[]"),
+            ("config_sentence_transformers.json", "null"),
+            ("config_sentence_transformers.json", '{"model_type": []}'),
+            ("config_sentence_transformers.json", '{"prompts": {"query": "\\ud800"}}'),
+            ("config_sentence_transformers.json", '{"similarity_fn_name": [1]}'),
+            ("sentence_bert_config.json", '{"model_args": 3}'),
+            ("model.safetensors.index.json", "1"),
+            ("adapter_config.json", "{}"),
+        ],
+    )
+    def test_an_odd_file_is_named(self, folder: Path, name: str, content: str) -> None:
+        (folder / name).write_text(content)
+        with pytest.raises(CheckpointError):
+            open_checkpoint(str(folder))
+
+    @pytest.mark.parametrize("offsets", [[0, 1e400], [-4, 4], [4, 0], ["0", "4"], [0, 10**300], 3])
+    def test_offsets_of_weights_that_cannot_be_are_named(self, folder: Path, offsets: Any) -> None:
+        header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": offsets}}).encode()
+        (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"0" * 4)
+        with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+            open_checkpoint(str(folder))
+
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            ("config.json", {"num_attention_heads": 0}),
+            ("config.json", {"hidden_size": []}),
+            ("config.json", {"hidden_act": None}),
+            ("tokenizer.json", {"model": {}}),
+            ("tokenizer.json", {"added_tokens": [{"id": -1}]}),
+            ("tokenizer_config.json", {"tokenizer_class": 3}),
+            ("1_Pooling/config.json", {"pooling_mode": "sum"}),
+            ("1_Pooling/config.json", {"unknown": 1}),
+        ],
+        ids=str,
+    )
+    def test_what_the_libraries_cannot_use_is_refused_whatever_they_raise(
+        self, folder: Path, name: str, change: dict[str, Any]
+    ) -> None:
+        edit(folder / name, **change)
+        checkpoint = open_checkpoint(str(folder))
+        with pytest.raises(CheckpointError, match="cannot be loaded"):
+            load_encoder(checkpoint, CPU)
+
+    def test_a_tokenizer_that_cannot_be_read_is_named_where_tokens_are_counted(self, folder: Path) -> None:
+        edit(folder / "tokenizer.json", model={})
+        with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be used"):
+            open_tokeniser(open_checkpoint(str(folder)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
@@ -127,8 +128,11 @@ def refuse_link_outside(folder: Path, path: Path) -> None:
     """Refuse a file or folder that lies elsewhere; in a hub's cache, its store of files belongs to the checkpoint."""
     try:
         target, home = path.resolve(), folder.resolve()
-    except (OSError, RuntimeError) as error:  # a link to itself
-        msg = f"{path} cannot be followed: {error}"
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+    except (OSError, RuntimeError) as error:  # a link to itself, a name that is too long
+        name = path.relative_to(folder).as_posix()
+        msg = f"{folder}: the path {name!r:.200} cannot be followed: {error.args[-1]!r:.100}"
         raise CheckpointError(msg) from error
     snapshots = next((one for one in (home, *home.parents) if one.name == "snapshots"), None)
     if not target.is_relative_to(home) and not (snapshots and target.is_relative_to(snapshots.parent / "blobs")):

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_bench.errors import CheckpointError, UsageError
+from clear_bench.errors import CheckpointError, UsageError, UserError
 from clear_bench.models import prompts
-from clear_bench.models.checkpoint import digest_of, truncated
+from clear_bench.models.checkpoint import SAVED, digest_of, open_checkpoint, truncated
+from clear_bench.models.layout import read_optional
 from clear_bench.models.rows import Advance, EncodedRows, strings
-from clear_bench.settings import ModelSettings
+from clear_bench.settings import ModelSettings, Precision
 from clear_bench.types import Checkpoint, Side, Similarity, Texts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from clear_bench.models.encoder import SentenceEncoder
+
+log = logging.getLogger(__name__)
 
 CHUNK = 256
 """Texts handed to the object at once."""
@@ -71,28 +77,31 @@ def from_object(
 ) -> tuple[Checkpoint, SentenceEncoder | ObjectEncoder]:
     """Give a checkpoint and an encoder for a model in memory.
 
-    A SentenceTransformer is fingerprinted by its weights, any other object by the name given for it and by the
-    vectors of a few probe texts. Raises `UsageError` for an object without `encode`.
+    A SentenceTransformer has the fingerprint of the folder that it came from where its weights are still those, and
+    else one of its weights; any other object has one of its name and of the vectors of a few probe texts. Raises
+    `UsageError` for an object without `encode`.
     """
     if not callable(getattr(model, "encode", None)):
         msg = f"a model is a path, a hub id or an object with `encode(list of strings)`, not a {type(model).__name__}"
         raise UsageError(msg)
+    called = name or type(model).__name__
     library = sys.modules.get("sentence_transformers")
+    encoder: SentenceEncoder | ObjectEncoder
     if library is not None and isinstance(model, library.SentenceTransformer):
-        from clear_bench.models.encoder import SentenceEncoder
-
+        encoder = _library_encoder(model, settings.batch_tokens)
         saved = prompts.carried(model.prompts, "this SentenceTransformer")
         content, measure, precision = _content(model), model.similarity_fn_name, _precision(model)
         length = model.max_seq_length
-        encoder: SentenceEncoder | ObjectEncoder = SentenceEncoder(model, settings.batch_tokens)
+        same = _as_in_its_folder(model, content, settings)
+        if same is not None:
+            return replace(same, name=called, path=None), encoder
     else:
         encoder = ObjectEncoder(model)
         probe = np.round(encoder.vectors(PROBES), 4) + np.float32(0)  # no negative zeros
         content = hashlib.sha256(probe.tobytes()).hexdigest()
         saved, measure, precision, length = {}, "cosine", "fp32", None
-    called = name or type(model).__name__
     settled = prompts.settle(called, [], saved, settings.query_prompt, settings.passage_prompt)
-    chosen: Similarity = settings.similarity or ("dot" if measure == "dot" else "cosine")
+    chosen: Similarity = settings.similarity or _measure(measure)
     # The name is part of what an object is known by; a SentenceTransformer is known by its weights.
     known_as = called if isinstance(encoder, ObjectEncoder) else None
     told = {"prompts": settled, "similarity": chosen, "max_seq_length": length, "precision": precision}
@@ -142,5 +151,54 @@ def _content(model: SentenceTransformer) -> str:
     return content.hexdigest()
 
 
-def _precision(model: SentenceTransformer) -> str:
-    return {"torch.bfloat16": "bf16", "torch.float16": "fp16"}.get(str(model.dtype), "fp32")
+def _library_encoder(model: SentenceTransformer, batch_tokens: int | None) -> SentenceEncoder:
+    from clear_bench.models.encoder import SentenceEncoder
+
+    encoder = SentenceEncoder(model, batch_tokens)
+    encoder.refuse_batch_dependence()
+    return encoder
+
+
+def _as_in_its_folder(model: SentenceTransformer, content: str, settings: ModelSettings) -> Checkpoint | None:
+    """Open the folder that a model was loaded from; None where that is gone or holds another model by now.
+
+    The folder is loaded once more for it: which tensor of a file is which of the model's, only the library knows.
+    """
+    from clear_bench.models.loading import load
+
+    folder = Path(str(getattr(getattr(model, "transformers_model", None), "name_or_path", "") or "."))
+    if not (folder / "modules.json").is_file() or model.truncate_dim is not None:
+        return None
+    own = ModelSettings(
+        query_prompt=settings.query_prompt,
+        passage_prompt=settings.passage_prompt,
+        similarity=settings.similarity or _measure(model.similarity_fn_name),
+        max_seq_length=model.max_seq_length,
+        truncate_dim=settings.truncate_dim,
+        precision=_precision(model),
+        device="cpu",
+    )
+    try:
+        if _texts(model.prompts) != _texts(read_optional(folder / SAVED).get("prompts")):  # changed on the object
+            mine = prompts.saved_prompts(_texts(model.prompts))
+            query = mine["query"] if own.query_prompt is None else own.query_prompt
+            passage = mine["passage"] if own.passage_prompt is None else own.passage_prompt
+            own = replace(own, query_prompt=query, passage_prompt=passage)
+        found = open_checkpoint(str(folder), own)
+        return found if _content(load(found, own).model) == content else None
+    except UserError as error:
+        log.info("%s cannot be opened for the fingerprint of a model that came from it: %s", folder, error)
+        return None
+
+
+def _measure(name: str | None) -> Similarity:
+    return "dot" if name == "dot" else "cosine"
+
+
+def _texts(given: object) -> dict[str, str]:
+    return {name: text for name, text in prompts.carried(given, "this SentenceTransformer").items() if text}
+
+
+def _precision(model: SentenceTransformer) -> Precision:
+    known: dict[str, Precision] = {"torch.bfloat16": "bf16", "torch.float16": "fp16"}
+    return known.get(str(model.dtype), "fp32")

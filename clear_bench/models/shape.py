@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clear_bench.errors import CheckpointError, MissingExtraError
+from clear_bench.models.faults import library_faults
 from clear_bench.models.layout import read_modules, read_optional
 from clear_bench.types import Checkpoint
 
@@ -91,13 +92,19 @@ def open_tokeniser(checkpoint: Checkpoint) -> Tokenise | None:
         from tokenizers import Tokenizer
     except ModuleNotFoundError as error:
         raise MissingExtraError("tokenizers", "cpu") from error
-    tokenizer = Tokenizer.from_file(str(found[0]))
-    tokenizer.no_padding()
-    if checkpoint.max_seq_length is None:
-        tokenizer.no_truncation()
-    else:
-        tokenizer.enable_truncation(checkpoint.max_seq_length)
-    return lambda texts: [len(encoding.ids) for encoding in tokenizer.encode_batch_fast(list(texts))]
+    with library_faults(f"{found[0]} cannot be used"):
+        tokenizer = Tokenizer.from_file(str(found[0]))
+        tokenizer.no_padding()
+        if checkpoint.max_seq_length is None:
+            tokenizer.no_truncation()
+        else:
+            tokenizer.enable_truncation(checkpoint.max_seq_length)
+
+    def tokenise(texts: Sequence[str]) -> list[int]:
+        with library_faults(f"{found[0]} cannot be used"):
+            return [len(encoding.ids) for encoding in tokenizer.encode_batch_fast(list(texts))]
+
+    return tokenise
 
 
 def _number(value: object) -> int:

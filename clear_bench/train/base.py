@@ -8,6 +8,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from clear_bench.errors import CheckpointError, MissingExtraError, UsageError
+from clear_bench.models.faults import library_faults
 from clear_bench.models.prompts import carried, passage_prompt, query_prompt, saved_prompts
 from clear_bench.train.collate import Side
 from clear_bench.train.parts import ModelPart
@@ -26,10 +27,11 @@ def load_base(part: ModelPart, checkpoint: Checkpoint, device: str) -> SentenceT
     if checkpoint.path is None:
         msg = f"{part.base!r} has no weights to train: name a folder, a hub id or embedded:NAME"
         raise CheckpointError(msg)
-    model = SentenceTransformer(
-        str(checkpoint.path), device=device, local_files_only=True,
-        model_kwargs={"torch_dtype": torch.float32, "use_safetensors": True},
-    )  # fmt: skip
+    with library_faults(f"{checkpoint.name} cannot be loaded"):
+        model = SentenceTransformer(
+            str(checkpoint.path), device=device, local_files_only=True,
+            model_kwargs={"torch_dtype": torch.float32, "use_safetensors": True},
+        )  # fmt: skip
     if isinstance(pooler := getattr(model[0].auto_model, "pooler", None), torch.nn.Module):
         # No vector comes from it, so it has no gradient, for which several processes would wait.
         pooler.requires_grad_(False)
@@ -47,7 +49,7 @@ def load_base(part: ModelPart, checkpoint: Checkpoint, device: str) -> SentenceT
 def load_plain(folder: Path) -> SentenceTransformer:
     """Load a checkpoint in float32 on the CPU; what its files lack, such as an unused pooler, comes out the same."""
     settings = {"torch_dtype": torch.float32, "use_safetensors": True}
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), library_faults(f"{folder} cannot be loaded"):
         torch.manual_seed(0)
         return SentenceTransformer(str(folder), device="cpu", local_files_only=True, model_kwargs=settings)
 

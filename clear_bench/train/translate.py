@@ -19,6 +19,7 @@ from clear_bench.disk import disk_faults, sha256_file
 from clear_bench.errors import CheckpointError, DataError, UsageError
 from clear_bench.languages import canonical
 from clear_bench.models.checkpoint import HUB_ID, NO_PART, digest_of, read_card
+from clear_bench.models.faults import library_faults
 from clear_bench.models.layout import PARTS, read_optional
 from clear_bench.models.scan import scan
 from clear_bench.readers.rows import checked_text, json_lines
@@ -139,9 +140,10 @@ class Translator:
     @cached_property
     def model(self) -> Seq2Seq:
         """Load the weights in float32."""
-        model = AutoModelForSeq2SeqLM.from_pretrained(
-            str(self.found.path), local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
+        with library_faults(f"translate.model {self.found.name} cannot be loaded"):
+            model = AutoModelForSeq2SeqLM.from_pretrained(
+                str(self.found.path), local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
         return model.to(self.device).eval()
 
     def key(self, text: str, language: str) -> str:
