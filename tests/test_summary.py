@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from made_results import CODES, make_manifest, make_scores, matrix, save
 from scipy import stats as scipy_stats
 
+from clear_bench import stats
 from clear_bench.api.summary import summarise, summarise_results
 from clear_bench.render.records import Summary
 from clear_bench.store.results import read_result
@@ -65,35 +67,51 @@ def test_languages_have_their_own_to_english_from_english_and_direct_means(summa
     assert summary.languages["eng-Latn"] == {"monolingual": summary.groups["english"]}
 
 
-def test_interval_of_independent_queries_is_students() -> None:
+def known(rows: pa.Table) -> stats.Estimate:
+    """The estimate of one pair's rows, by itself."""
+    labels = rows["cluster_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    return stats.estimates(stats.cluster_sums(rows["nDCG@10"].to_numpy(), labels, ends=(0.0, 1.0)))[0]
+
+
+def test_interval_is_that_of_the_estimate_and_no_narrower_than_students() -> None:
     table = make_scores(["eng-Latn:eng-Latn"], queries=40, clusters=40)
     value = summarise(scores(table, ["eng-Latn:eng-Latn"])).overall
     sample = table["nDCG@10"].to_numpy()
     low, high = scipy_stats.t.interval(0.95, 39, loc=sample.mean(), scale=scipy_stats.sem(sample))
-    assert (value.lower, value.upper) == pytest.approx((low, min(1.0, high)), abs=1e-12)
+    assert (value.lower, value.upper) == stats.interval(known(table))
+    assert value.lower is not None
+    assert value.lower <= low
+    assert value.upper == pytest.approx(min(1.0, high))  # few queries are far below the mean, none is far above
 
 
-def test_interval_of_clustered_queries_is_that_of_the_sandwich_estimator(summary: Summary, table: pa.Table) -> None:
-    api = pytest.importorskip("statsmodels.api")
-    frame = table.to_pandas()
+def test_interval_of_clustered_queries_is_that_of_their_clusters(summary: Summary, table: pa.Table) -> None:
     for pair in (LanguagePair("deu-Latn", "eng-Latn"), LanguagePair("ara-Arab", "ell-Grek")):
-        mine = frame[(frame.query_language == pair.query) & (frame.passage_language == pair.passage)]
-        labels = mine.cluster_id.str[1:].astype(int)
-        settings = {"groups": labels, "use_correction": False}
-        fit = api.OLS(mine["nDCG@10"], np.ones(len(mine))).fit(cov_type="cluster", cov_kwds=settings, use_t=True)
-        half = scipy_stats.t.ppf(0.975, 9) * fit.bse.iloc[0] * np.sqrt(10 / 9)
+        rows = table.filter(
+            pc.and_(pc.equal(table["query_language"], pair.query), pc.equal(table["passage_language"], pair.passage))
+        )
         value = summary.cells[pair]
-        assert (value.lower, value.upper) == pytest.approx((value.value - half, value.value + half), abs=1e-10)
+        assert (value.lower, value.upper) == pytest.approx(stats.interval(known(rows)), abs=1e-10)
 
 
 def test_interval_of_a_mean_over_pairs_keeps_their_shared_clusters_together(table: pa.Table, summary: Summary) -> None:
     # All pairs have the same queries, so the macro mean is the mean over queries of their average over pairs.
     averaged = table.to_pandas().groupby(["query_id", "cluster_id"])["nDCG@10"].mean().reset_index()
-    by_cluster = averaged.groupby("cluster_id")["nDCG@10"]
-    shares = (by_cluster.sum() - by_cluster.size() * averaged["nDCG@10"].mean()) / len(averaged)
-    half = scipy_stats.t.ppf(0.975, 9) * np.sqrt(10 / 9 * (shares**2).sum())
-    value = summary.groups["all"]
-    assert (value.lower, value.upper) == pytest.approx((value.value - half, value.value + half), abs=1e-10)
+    value, alone = summary.groups["all"], stats.interval(known(pa.Table.from_pandas(averaged)))
+    assert alone is not None
+    # How alike clusters are is read from the pairs, not from their average, so what is unseen differs a little.
+    assert (value.lower, value.upper) == pytest.approx(alone, abs=0.01)
+
+
+def test_six_queries_at_the_ceiling_are_no_proof_of_it() -> None:
+    value = summarise(scores(at_the_ceiling(6), ["eng-Latn:eng-Latn"])).overall
+    assert value.lower is not None
+    assert (value.value, value.upper) == (1, 1)
+    assert value.lower == pytest.approx(1 - -np.log(0.025) / 6)  # exactly by Clopper and Pearson: 0.54
+
+
+def at_the_ceiling(queries: int) -> pa.Table:
+    table = make_scores(["eng-Latn:eng-Latn"], queries=queries, clusters=queries)
+    return table.set_column(table.column_names.index("nDCG@10"), "nDCG@10", pa.array(np.ones(queries)))
 
 
 def test_intervals_of_shares_stay_within_0_and_1() -> None:

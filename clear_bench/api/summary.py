@@ -50,8 +50,6 @@ class _Metric:
     sums: stats.ClusterSums
     place: Mapping[LanguagePair, int]
     """Pair -> column of the sums; pairs in which no query counts are left out."""
-    is_share: bool
-    """Whether all values lie within 0 and 1."""
     has_queries: bool
     """False where the scores were imported as means."""
 
@@ -77,9 +75,6 @@ class _Metric:
         if not self.has_queries:
             return Value(estimate.delta, 0, 0)
         lower, upper = stats.interval(estimate) or (None, None)
-        if self.is_share and lower is not None and upper is not None:
-            # Student's interval knows no ends; a share does.
-            lower, upper = max(0.0, lower), min(1.0, upper)
         return Value(estimate.delta, estimate.n, estimate.clusters, lower, upper)
 
 
@@ -119,9 +114,8 @@ def _summarise(
 def _metric(values: Floats, cells: Ints, clusters: Ints, pairs: Sequence[LanguagePair], has_queries: bool) -> _Metric:
     counts = np.isfinite(values)
     present, labels = np.unique(cells[counts], return_inverse=True)
-    sums = stats.cluster_sums(values[counts], clusters[counts], labels)
-    is_share = bool(((values[counts] >= 0) & (values[counts] <= 1)).all())
-    return _Metric(sums, {pairs[i]: row for row, i in enumerate(present)}, is_share, has_queries)
+    sums = stats.cluster_sums(values[counts], clusters[counts], labels, stats.reachable(values[counts]))
+    return _Metric(sums, {pairs[i]: row for row, i in enumerate(present)}, has_queries)
 
 
 def _rows(pairs: Iterable[LanguagePair]) -> dict[str, dict[str, list[LanguagePair]]]:

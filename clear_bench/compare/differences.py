@@ -49,7 +49,7 @@ class Difference:
 
     @property
     def lower(self) -> float | None:
-        """Of the 95 % interval, Student's t with cluster-robust error."""
+        """Of the 95 % interval (`clear_bench.stats.inference`)."""
         bounds = stats.interval(self.estimate)
         return bounds[0] if bounds else None
 
@@ -61,7 +61,7 @@ class Difference:
 
     @property
     def p(self) -> float | None:
-        """Of the cluster-robust paired t test, two-sided, not adjusted."""
+        """The level at which the interval would reach 0; not adjusted."""
         return stats.p_value(self.estimate)
 
     @property
@@ -146,9 +146,21 @@ def measure(base: Seeds, candidate: Seeds, metric: str, aligned: Aligned | None 
     ours, theirs = scores[: len(base)], scores[len(base) :]
     change = theirs.mean(axis=0) - ours.mean(axis=0)
     change[np.abs(change) <= ROUNDING] = 0.0
-    sums = stats.cluster_sums(change, clusters, cells) if aligned.has_queries and pairs else None
+    ends = (0.0, 0.0) if is_same(base, candidate) and not change.any() else _ends(scores)
+    sums = stats.cluster_sums(change, clusters, cells, ends) if aligned.has_queries and pairs else None
     outcomes = np.stack([np.bincount(cells[np.sign(change) == sign], minlength=len(pairs)) for sign in (1, 0, -1)])
     return Cells(metric, pairs, _means(ours, cells), _means(theirs, cells), sums, outcomes)
+
+
+def is_same(base: Seeds, candidate: Seeds) -> bool:
+    """Whether both sides are one model's results: the same vectors, questions and settings.
+
+    A model differs from itself on no query, seen or unseen; two models that were equal on every query may yet differ.
+    """
+    ours, theirs = (
+        [result.manifest.get("identity") or str(result.path) for result in side] for side in (base, candidate)
+    )
+    return ours == theirs
 
 
 def difference(cells: Cells, i: int, estimate: Estimate | None = None) -> Difference:
@@ -199,6 +211,11 @@ def mean_of(cells: Cells, chosen: Sequence[int], name: str) -> Difference:
 def pair_name(pair: LanguagePair) -> str:
     """Name a pair by short codes: `de:en`; a language's own cell by the code alone."""
     return side(pair.query) if pair.query == pair.passage else f"{side(pair.query)}:{side(pair.passage)}"
+
+
+def _ends(scores: Floats) -> tuple[float, float]:
+    low, high = stats.reachable(scores)
+    return low - high, high - low
 
 
 def _means(scores: Floats, cells: Ints) -> Floats:

@@ -53,7 +53,9 @@ def with_resampling(cells: Cells, rows: Sequence[Difference], settings: Resampli
     low, high = stats.bootstrap(cells.sums, replicates=settings.replicates, seed=settings.seed)
     flips = stats.sign_flip(cells.sums, replicates=settings.replicates, seed=settings.seed)
     return [
-        row if row.reason else replace(row, bootstrap=(float(a), float(b)), p_sign_flip=float(p))
+        row
+        if row.reason
+        else replace(row, bootstrap=None if np.isnan(a) else (float(a), float(b)), p_sign_flip=float(p))
         for row, a, b, p in zip(rows, low, high, flips, strict=True)
     ]
 
@@ -76,6 +78,8 @@ def of_pairs(cells: Cells, rows: Sequence[Difference], chosen: Sequence[int], se
     if cells.sums is None or not settings.replicates or not _share_clusters(cells, testable):
         return holm(picked)
     adjusted = stats.max_t(cells.sums.take(testable), replicates=settings.replicates, seed=settings.seed)
+    # Sign flips suppose that differences are even; an adjusted p is never below the p that it adjusts.
+    adjusted = np.maximum(adjusted, [row.p for row in picked if row.p is not None])
     return Family(_adjusted(picked, adjusted), "max-t")
 
 

@@ -108,13 +108,14 @@ def _remedy(difference: Difference, margin: float) -> str:
     estimate = difference.estimate
     if margin == 0:
         return "no number of queries settles a margin of 0 between equal models"
+    effect = max(1.0, estimate.unseen[0] * estimate.n)  # queries that one event would move
     # The standard error of one query, clusters included; by chance it can come out below that of independent queries.
-    spread = max((estimate.se or 0.0) * math.sqrt(estimate.n), estimate.sd or 0.0)
-    missing = stats.queries_needed(spread, margin) - estimate.n
+    spread = max((estimate.se or 0.0) * math.sqrt(estimate.n), estimate.sd or 0.0) / math.sqrt(effect)
+    missing = stats.queries_needed(spread, margin, effect) - estimate.n
     if missing > 0:
         return f"about {_about(missing)} more would settle it if the models are equal"
     left = margin + estimate.delta
-    missing = stats.queries_needed(spread, left) - estimate.n if left > 0 else 0
+    missing = stats.queries_needed(spread, left, effect) - estimate.n if left > 0 else 0
     if missing > 0:
         return f"about {_about(missing)} more would settle it if the true loss is no larger"
     return "so few independent clusters leave the error uncertain; more of them would settle it"

@@ -6,7 +6,15 @@ mean difference with its cluster-robust standard error. Nothing here knows a thr
 
 from __future__ import annotations
 
-from clear_bench.stats.clusters import ClusterSums, Estimate, cluster_sums, contrast, estimates, intraclass_correlation
+from clear_bench.stats.clusters import (
+    ClusterSums,
+    Estimate,
+    cluster_sums,
+    contrast,
+    estimates,
+    intraclass_correlation,
+    reachable,
+)
 from clear_bench.stats.inference import (
     design_effect,
     effect_size,
@@ -42,6 +50,7 @@ __all__ = [
     "p_value",
     "planned_design_effect",
     "queries_needed",
+    "reachable",
     "resolvable_margin",
     "sign_flip",
     "slope_test",

@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+Ends = tuple[float, float]
+
 # Differences that are equal on paper differ by rounding; a spread this far below their size is none.
 NOISE = 1e-12
+DIFFERENCES: Ends = (-1.0, 1.0)
+"""The least and the greatest difference of two scores from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +28,8 @@ class ClusterSums:
     """Queries, [clusters, cells]."""
     sd: Floats
     """Standard deviation of each cell's per-query differences, [cells]; NaN for a single query."""
+    ends: Ends = DIFFERENCES
+    """The least and the greatest value that a query can have."""
 
     @property
     def queries(self) -> Floats:
@@ -43,7 +49,7 @@ class ClusterSums:
     def take(self, cells: Ints) -> ClusterSums:
         """Select cells, and only the clusters that they have."""
         kept = self.counts[:, cells].any(axis=1)
-        return ClusterSums(self.sums[kept][:, cells], self.counts[kept][:, cells], self.sd[cells])
+        return ClusterSums(self.sums[kept][:, cells], self.counts[kept][:, cells], self.sd[cells], self.ends)
 
     def influence(self) -> Floats:
         """Share of each cluster in each mean, [clusters, cells]; a column's sum of squares is the mean's variance.
@@ -59,6 +65,20 @@ class ClusterSums:
         shares[:, noise] = 0.0
         return np.asarray(shares)
 
+    def unseen(self) -> Floats:
+        """Return how far one more event, of a kind that no query has shown, moves each mean down and up, [2, cells].
+
+        The event is a query at the end of its range, times the design effect: the queries of its cluster follow it as
+        far as those that changed did. One event, shared by all queries of its cluster, is added to what was seen; so
+        where nothing varies, whole clusters are what counts.
+        """
+        size, moments = self.queries, (self.influence() ** 2).sum(axis=0)
+        whole = (self.counts**2).sum(axis=0) / size  # queries of the usual cluster (Kish 1965)
+        reach = np.maximum(np.stack([self.means - self.ends[0], self.ends[1] - self.means]), 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            effect = (size**2 * moments + reach**2) / (size * self.sd**2 + reach**2 / whole)
+            return np.where(reach > 0, reach / size * np.clip(effect, 1.0, whole), 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -72,10 +92,30 @@ class Estimate:
     n: int
     """Queries."""
     clusters: int
+    third: float = 0.0
+    """Third central moment of the mean's error: below 0 where a few large losses pull it."""
+    unseen: Ends = (0.0, 0.0)
+    """How far one more event, of a kind that no query has shown, moves the mean down and up."""
+    ends: Ends = (-np.inf, np.inf)
+    """The least and the greatest value that the mean can have."""
 
 
-def cluster_sums(differences: Floats, clusters: Ints, cells: Ints | None = None) -> ClusterSums:
-    """Add up differences [q] by cluster label [q] and cell label [q]; labels count from 0, every cell has a query."""
+def reachable(scores: Floats) -> Ends:
+    """Return the least and the greatest score that a query can have: 0 and 1 where all lie between them.
+
+    A metric without such ends, such as a rank, may go twice as far from 0 as any score that was seen.
+    """
+    low, high = float(scores.min(initial=0.0)), float(scores.max(initial=0.0))
+    return (0.0, 1.0) if low >= 0 and high <= 1 + NOISE else (2 * low, 2 * high)
+
+
+def cluster_sums(
+    differences: Floats, clusters: Ints, cells: Ints | None = None, ends: Ends = DIFFERENCES
+) -> ClusterSums:
+    """Add up differences [q] by cluster label [q] and cell label [q]; labels count from 0, every cell has a query.
+
+    `ends` are the least and the greatest value that a query can have.
+    """
     if cells is None:
         cells = np.zeros(len(differences), dtype=np.int64)
     rows, columns = int(clusters.max(initial=-1)) + 1, int(cells.max(initial=-1)) + 1
@@ -87,7 +127,7 @@ def cluster_sums(differences: Floats, clusters: Ints, cells: Ints | None = None)
     squares = np.bincount(cells, weights=(differences - means[cells]) ** 2, minlength=columns)
     sd = np.sqrt(squares / np.where(size > 1, size - 1, np.nan))
     sd[sd <= NOISE * np.abs(means)] = 0.0
-    return ClusterSums(sums, counts, sd)
+    return ClusterSums(sums, counts, sd, ends)
 
 
 def estimates(cells: ClusterSums) -> list[Estimate]:
@@ -95,11 +135,12 @@ def estimates(cells: ClusterSums) -> list[Estimate]:
 
     With clusters of one query this is the paired t test; otherwise the sandwich estimator of Liang & Zeger (1986).
     """
-    errors = np.sqrt((cells.influence() ** 2).sum(axis=0))
-    columns = (cells.means, errors, cells.sd, cells.queries, cells.clusters)
+    shares = cells.influence()
+    errors, thirds = np.sqrt((shares**2).sum(axis=0)), (shares**3).sum(axis=0)
+    columns = (cells.means, errors, cells.sd, cells.queries, cells.clusters, thirds, cells.unseen().T)
     return [
-        Estimate(float(mean), _known(error), _known(sd), int(n), int(used))
-        for mean, error, sd, n, used in zip(*columns, strict=True)
+        Estimate(float(mean), _known(error), _known(sd), int(n), int(used), float(third), (down, up), cells.ends)
+        for mean, error, sd, n, used, third, (down, up) in zip(*(column.tolist() for column in columns), strict=True)
     ]
 
 
@@ -115,9 +156,16 @@ def contrast(cells: ClusterSums, weights: Floats) -> Estimate:
     size = float(np.abs(part.means * share).sum())
     delta, error = float(part.means @ share), float(np.sqrt(combined @ combined))
     if error <= NOISE * float(np.abs(shares).max(initial=0.0)):
-        error = 0.0
+        error, combined = 0.0, np.zeros(len(combined))
     delta = 0.0 if abs(delta) <= NOISE * size else delta
-    return Estimate(delta, _known(error), None, int(part.queries.sum()), len(part.sums))
+    third = float((combined**3).sum())
+    unseen, ends = _mirrored(part.unseen(), share), _mirrored(np.tile(np.array([part.ends]).T, len(share)), share)
+    # One event reaches every cell that has its cluster; the worst cluster counts.
+    reach = (part.counts > 0) @ np.abs(unseen).T
+    down, up = reach.max(axis=0, initial=0.0).tolist()
+    low, high = ends.sum(axis=1).tolist()
+    n, clusters = int(part.queries.sum()), len(part.sums)
+    return Estimate(delta, _known(error), None, n, clusters, third, (down, up), (low, high))
 
 
 def intraclass_correlation(values: Floats, clusters: Ints) -> float:
@@ -137,6 +185,11 @@ def intraclass_correlation(values: Floats, clusters: Ints) -> float:
     usual = (n - float(sizes @ sizes) / n) / (groups - 1)
     total = between + (usual - 1) * within
     return min(1.0, max(0.0, (between - within) / total)) if total > 0 else 0.0
+
+
+def _mirrored(sides: Floats, weights: Floats) -> Floats:
+    """Weigh a lower and an upper side [2, cells]; a negative weight turns them round."""
+    return np.where(weights < 0, sides[::-1], sides) * weights
 
 
 def _known(value: float) -> float | None:

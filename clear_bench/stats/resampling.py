@@ -20,7 +20,9 @@ _CELLS = 512  # cells whose replicates are held at once
 
 
 def bootstrap(cells: ClusterSums, *, replicates: int = REPLICATES, confidence: float = 0.95, seed: int = 0) -> Floats:
-    """Give bias-corrected and accelerated intervals of the means (Efron 1987), [2, cells]; NaN for a single cluster.
+    """Return bias-corrected and accelerated intervals of the means (Efron 1987), [2, cells].
+
+    NaN for a single cluster and where nothing varies: draws of equal values are equal, whatever was not seen.
 
     Differences of retrieval scores are skewed (most queries do not change), and BCa is right to second order where the
     plain percentile interval is not.
@@ -32,6 +34,7 @@ def bootstrap(cells: ClusterSums, *, replicates: int = REPLICATES, confidence: f
             part = cells.take(chosen)
             if len(part.sums) > 1:
                 out[:, chosen] = _accelerated(part, _replicate_means(part, replicates, seed), confidence)
+    out[:, ~(cells.influence() ** 2).sum(axis=0).astype(bool)] = np.nan
     return out
 
 
