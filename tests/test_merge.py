@@ -208,3 +208,11 @@ def test_the_command_writes_table_curve_and_keeps_the_best(
 def test_a_trade_off_needs_both_sides(base: Path, tuned: Path, card: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="add en:en"):
         merge(str(base), str(tuned), make_plans([str(card)], ["x-en"]), tmp_path, weights=(0,), margin=0.003)
+
+
+@pytest.mark.parametrize(
+    "text", ["nan", "0:1:0", "0:1:nan", "0:inf:1", "0:1:1e-300", "0:1:1e-9", "-1", "1.5", "0,nan", "::"]
+)
+def test_weights_are_up_to_a_thousand_shares(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_weights(text)

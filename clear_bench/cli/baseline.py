@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clear_bench.cli.options import StrictGroup
 from clear_bench.console import note, say
 from clear_bench.errors import InputError
 
@@ -27,7 +28,7 @@ directory = click.option(
 )
 
 
-@click.group()
+@click.group(cls=StrictGroup)
 def baseline() -> None:
     """Keep baselines to gate against: one that moves with accepted models, one fixed release.
 

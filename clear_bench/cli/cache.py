@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clear_bench.cli.options import cache_option, json_option
+from clear_bench.cli.options import StrictGroup, cache_option, json_option
 from clear_bench.console import note, say, say_json
 from clear_bench.errors import TamperedError, UsageError
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from clear_bench.store.cache import CacheEntry
 
 SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+LARGEST = 10**18
+OLDEST = timedelta(days=36_525)
 AGES = {"h": "hours", "d": "days", "w": "weeks"}
 
 
-@click.group()
+@click.group(cls=StrictGroup)
 def cache() -> None:
     """Look after cached embeddings and built models."""
 
@@ -103,7 +105,11 @@ def parse_size(text: str) -> int:
     if not match:
         msg = f"{text!r} is no size; write it as 500M or 20G"
         raise UsageError(msg)
-    return int(float(match[1]) * SIZES[match[2].upper()])
+    size = float(match[1]) * SIZES[match[2].upper()]
+    if size > LARGEST:
+        msg = f"{text!r} is more than any disk holds; write it as 500M or 20G"
+        raise UsageError(msg)
+    return int(size)
 
 
 def parse_age(text: str) -> timedelta:
@@ -116,7 +122,10 @@ def parse_age(text: str) -> timedelta:
     if not match:
         msg = f"{text!r} is no duration; write it as 12h, 30d or 8w"
         raise UsageError(msg)
-    return timedelta(**{AGES[match[2]]: int(match[1])})
+    if len(match[1]) > 6 or (age := timedelta(**{AGES[match[2]]: int(match[1])})) > OLDEST:
+        msg = f"{text!r} is more than a century; write it as 12h, 30d or 8w"
+        raise UsageError(msg)
+    return age
 
 
 def _print_json(root: Path, entries: list[CacheEntry]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clear_bench.cli.options import Command, json_option, option
+from clear_bench.cli.options import REPLICATES, SEED, Command, json_option, option
 from clear_bench.console import note, say, say_json
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 @option("--tasks", default="", help="Tasks to compare, comma-separated; default: all that both sides have.")
 @option("--metric", help="Instead of each task's main metric.")
 @option("--seen", help="Languages that training saw, comma-separated; default: what CANDIDATE's manifest says.")
-@option("--resamples", type=click.IntRange(min=0), default=10_000, show_default=True, help="0: t tests only.")
-@option("--seed", type=int, default=0, show_default=True, help="Of the resampling.")
+@option("--resamples", type=REPLICATES, default=10_000, show_default=True, help="0: t tests only.")
+@option("--seed", type=SEED, default=0, show_default=True, help="Of the resampling.")
 @click.option("--all", "show_all", is_flag=True, help="Show every direct pair, not only the ones that changed most.")
 @json_option
 def compare(

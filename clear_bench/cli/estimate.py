@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from clear_bench.cli.options import (
+    RATE,
     Command,
     cache_option,
     json_option,
@@ -35,7 +36,7 @@ DTYPES: tuple[StoreDtype, ...] = get_args(StoreDtype)
 @option("--pairs", default="all", show_default=True, help="query:passage: en:en, *:en, de:POOL, direct, cross ...")
 @option(
     "--tokens-per-second",
-    type=click.FloatRange(min=0, min_open=True),
+    type=RATE,
     help="Encoding rate of one device; without it the model is loaded and measured for a few seconds.",
 )
 @option("--devices", help="As in run: several GPUs share the encoding; several workers on one CPU are no faster.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clear_bench.cli.options import Strict
 from clear_bench.console import say
 from clear_bench.errors import UsageError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from clear_bench.store.results import Result
 
 
-@click.command()
+@click.command(cls=Strict)
 @click.argument("result", type=click.Path(path_type=Path))
 @click.option("--trec", is_flag=True, help="One TREC run file per language pair.")
 @click.option("--xor", is_flag=True, help="The prediction file of XOR-Retrieve's own evaluation script.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clear_bench.cli.options import Command, json_option, option
+from clear_bench.cli.options import SHARE, Command, json_option, option
 from clear_bench.console import note, say, say_json
 from clear_bench.errors import InputError, UsageError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("base")
 @click.argument("candidate")
-@option("--margin", type=float, help="Loss that is tolerated, 0 to 1: 0.01 is one point.  [default: 0.01]")
+@option("--margin", type=SHARE, help="Loss that is tolerated, 0 to 1: 0.01 is one point.  [default: 0.01]")
 @option("--tasks", default="", help="Tasks that have to pass, comma-separated; default: all of BASE.")
 @option("--metric", help="Instead of each task's main metric.")
 @option("--pairs", help="Pairs to judge instead of English: *:en, direct, de:ar, ...; every one has to pass.")
@@ -60,7 +60,7 @@ def gate(base: str, candidate: str, tasks: str, anchor: str | None, as_json: boo
 
 @click.command(cls=Command)
 @click.argument("base")
-@option("--margin", type=float, default=0.01, show_default=True, help="The margin that you would like to use.")
+@option("--margin", type=SHARE, default=0.01, show_default=True, help="The margin that you would like to use.")
 @option("--tasks", default="", help="Tasks, comma-separated; default: all of BASE.")
 @option("--metric", help="Instead of each task's main metric.")
 @json_option

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clear_bench.cli.options import COUNT, StrictGroup
 from clear_bench.console import say
 from clear_bench.errors import UsageError
 
@@ -20,7 +21,7 @@ out_option = click.option(
 force_option = click.option("--force", is_flag=True, help="Replace another result that stands in this one's place.")
 
 
-@click.group("import")
+@click.group("import", cls=StrictGroup)
 def import_() -> None:
     """Turn results of other tools into result folders, to compare, report and rank them with ours."""
 
@@ -50,7 +51,7 @@ def mteb(paths: tuple[Path, ...], model: str | None, task: str | None, out: Path
 @click.option("--task", required=True, help="The card to judge by; with --qrels, a name for the task.")
 @click.option("--qrels", multiple=True, help="TREC qrels instead of a card: FILE for all pairs, or de:en=FILE.")
 @click.option("--metrics", default="", help="Comma-separated; default: the card's, or nDCG@10,recall@100,MRR@100.")
-@click.option("--run-depth", type=click.IntRange(min=1), help="Ranks stored of each run; default: the card's, or 100.")
+@click.option("--run-depth", type=COUNT, help="Ranks stored of each run; default: the card's, or 100.")
 @out_option
 @force_option
 def trec(

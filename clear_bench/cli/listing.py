@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from clear_bench.cli.options import json_option
+from clear_bench.cli.options import Strict, json_option
 from clear_bench.console import say, say_json
 from clear_bench.errors import UsageError
 from clear_bench.registry import lookup
@@ -18,7 +18,7 @@ TEXTS_A_SECOND = 1000
 """What `encode_minutes` of a task assumes: a small encoder on one GPU. A CPU does 10 to 50."""
 
 
-@click.command(name="list")
+@click.command("list", cls=Strict)
 @click.argument("kind", metavar="KIND")
 @click.argument("task", required=False)
 @json_option

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from clear_bench.cli.options import (
+    COUNT,
+    SHARE,
     Command,
     cache_option,
     device_option,
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 @option("--weights", default="0:1:0.1", show_default=True, help="Shares of TUNED: start:stop:step, or a list.")
 @option("--tasks", required=True, help="Task or group names or card paths, comma-separated.")
 @option("--pairs", default="all", show_default=True, help="query:passage: en:en, *:en, direct ...")
-@option("--limit", type=click.IntRange(min=1), help="First N queries of each language; marks the results partial.")
-@option("--english-margin", type=float, default=0.003, show_default=True, help="Most that English may lose.")
+@option("--limit", type=COUNT, help="First N queries of each language; marks the results partial.")
+@option("--english-margin", type=SHARE, default=0.003, show_default=True, help="Most that English may lose.")
 @option("--keep", type=click.Choice(["best", "all"]), default="best", show_default=True, help="Checkpoints to keep.")
 @option("--out", type=click.Path(path_type=Path), required=True, help="Folder of results, checkpoints and the curve.")
 @device_option

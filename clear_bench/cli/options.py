@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -20,6 +21,31 @@ F = TypeVar("F", bound=Callable[..., Any])  # Any: click hands each command its 
 
 SETTINGS: Mapping[str, type[Any]] = {"model_settings": ModelSettings, "search_settings": SearchSettings}
 """Parameter of a command -> the value that `with_settings` makes for it."""
+
+MAY_BE_EMPTY = {"query_prompt", "passage_prompt"}
+"""Options that mean something without a text: no prompt."""
+
+
+class Real(click.FloatRange):
+    """A finite number: Python reads `nan` and `inf`, too, and no comparison refuses the former."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # Any: click's
+        """See `click.ParamType.convert`."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
+
+
+_LARGEST = 2**31 - 1  # what Arrow, FAISS and torch count with, at the least
+COUNT = click.IntRange(1, _LARGEST)
+COUNT_OR_NONE = click.IntRange(0, _LARGEST)
+REPLICATES = click.IntRange(0, 10_000_000)
+SEED = click.IntRange(0, 2**32 - 1)
+"""What NumPy and torch both take."""
+SHARE = Real(0, 1)
+"""Of a score: 0.01 is one point."""
+RATE = Real(0, 1e15, min_open=True)
 
 
 def option(*names: str, **settings: Any) -> Callable[[F], F]:  # Any: click's own settings
@@ -63,13 +89,13 @@ model_options = together(
     option(
         "--similarity", type=click.Choice(["cosine", "dot"]), help="Default: what the checkpoint says, else cosine."
     ),
-    option("--max-seq-length", type=click.IntRange(min=1), help="Cut texts after this many tokens."),
-    option("--truncate-dim", type=click.IntRange(min=1), help="Keep only the first dimensions (Matryoshka models)."),
+    option("--max-seq-length", type=COUNT, help="Cut texts after this many tokens."),
+    option("--truncate-dim", type=COUNT, help="Keep only the first dimensions (Matryoshka models)."),
     option(
         "--precision", type=click.Choice(get_args(Precision)), default="fp32", show_default=True, help="Of the weights."
     ),
     device_option,
-    option("--batch-tokens", type=click.IntRange(min=1), help="Tokens in one encoding batch."),
+    option("--batch-tokens", type=COUNT, help="Tokens in one encoding batch."),
     option("--allow-pickle", is_flag=True, help="Load pickled weights: they can run any code."),
     option("--trust-remote-code", is_flag=True, help="Run code that comes with a checkpoint."),
     offline_option,
@@ -97,7 +123,7 @@ search_options = together(
         "--engine", type=click.Choice(get_args(Engine)), default="local", show_default=True, help="Who does the work."
     ),
     option("--ray-address", help="Running Ray cluster (HOST:PORT, auto); default: one is started on this machine."),
-    option("--ray-workers", type=click.IntRange(min=1), help="Default: one a GPU, else one a node."),
+    option("--ray-workers", type=COUNT, help="Default: one a GPU, else one a node."),
 )
 """A flag for every field of `SearchSettings`."""
 
@@ -174,7 +200,28 @@ def _tables() -> tuple[Path, Mapping[str, Any]]:
     return path, settings
 
 
-class Command(click.Command):
+class Strict(click.Command):
+    """A command that refuses an option or argument of nothing: in CI that is a variable that is not set."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See `click.Command.parse_args`; raises `click.BadParameter`."""
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        for one in self.params:
+            values = given.get(one.name or "", (ctx.default_map or {}).get(one.name or ""))
+            for value in values if isinstance(values, list | tuple) else [values]:
+                if isinstance(value, str) and not value.strip(" ,") and one.name not in MAY_BE_EMPTY:
+                    msg = f"{value!r} names nothing; give a value{'' if one.required else ', or leave it out'}"
+                    raise click.BadParameter(msg, ctx, one)
+        return super().parse_args(ctx, args)
+
+
+class StrictGroup(click.Group):
+    """A group of such commands."""
+
+    command_class = Strict
+
+
+class Command(Strict):
     """A command that takes its defaults from the configuration file."""
 
     def make_context(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clear_bench.cli.options import Command, cache_option, option
+from clear_bench.cli.options import COUNT_OR_NONE, REPLICATES, SEED, SHARE, Command, cache_option, option
 from clear_bench.console import note, write
 from clear_bench.errors import UsageError
 
@@ -55,17 +55,15 @@ EVAL_RESULTS = "eval-results"
 @click.option("--out", type=click.Path(path_type=Path), help="File to write, else stdout; a folder for pictures.")
 @option("--baseline", help="Result folder to show the gains over; a comma joins seeds.")
 @option("--tasks", default="", help="Tasks to report, comma-separated; default: all that RESULT has.")
-@option(
-    "--margin", type=click.FloatRange(min=0), default=0.01, show_default=True, help="Tolerated loss: a dashed line."
-)
+@option("--margin", type=SHARE, default=0.01, show_default=True, help="Tolerated loss: a dashed line.")
 @option("--seen", help="Languages that training saw, comma-separated; default: what the manifest says.")
-@option("--queries", type=click.IntRange(min=0), default=10, show_default=True, help="Queries at each end (HTML).")
+@option("--queries", type=COUNT_OR_NONE, default=10, show_default=True, help="Queries at each end (HTML).")
 @option(
     "--resamples",
-    type=click.IntRange(min=0),
+    type=REPLICATES,
     help=f"As in compare; default: 10,000, and 0 (t tests only) for more than {MANY:,} pairs.",
 )
-@option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resampling.")
+@option("--seed", type=SEED, default=0, show_default=True, help="Of the resampling.")
 @click.option("--card", help="Card of a task of yours: the HTML page takes the texts of queries from it.")
 @cache_option
 def report(

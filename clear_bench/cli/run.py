@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clear_bench.cli.options import (
+    COUNT,
     cache_option,
     json_option,
     model_options,
@@ -37,8 +38,8 @@ task_options = together(
     option("--tasks", required=True, help="Tasks, groups, card paths or mteb:NAME, comma-separated."),
     option("--pairs", default="all", show_default=True, help="query:passage: en:en, *:en, de:POOL, direct, cross ..."),
     option("--metrics", default="", help="Metrics instead of the cards' own, comma-separated."),
-    option("--limit", type=click.IntRange(min=1), help="First N queries of each language; marks the result partial."),
-    option("--run-depth", type=click.IntRange(min=1), help="Ranks stored of each run; default: the card's, mostly 10."),
+    option("--limit", type=COUNT, help="First N queries of each language; marks the result partial."),
+    option("--run-depth", type=COUNT, help="Ranks stored of each run; default: the card's, mostly 10."),
 )
 
 

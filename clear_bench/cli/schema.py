@@ -6,11 +6,12 @@ from importlib.resources import files
 
 import click
 
+from clear_bench.cli.options import Strict
 from clear_bench.console import say, write
 from clear_bench.registry import lookup
 
 
-@click.command()
+@click.command(cls=Strict)
 @click.argument("name", required=False)
 def schema(name: str | None) -> None:
     """Print the JSON Schema of an output: run, gate, compare, result ...; without a name, list them."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from clear_bench.cli.options import (
+    COUNT,
+    SEED,
     Command,
     cache_option,
     device_option,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 @option("--seeds", default="0,1,2", show_default=True, help="Comma-separated; at least 3 for a claim.")
 @option("--tasks", default="", help="Cards to evaluate on; default: the recipe's evaluation.tasks.")
 @option("--pairs", default="", help="query:passage: en:en, *:en, direct ...; default: the recipe's, else all.")
-@option("--limit", type=click.IntRange(min=1), help="First N queries of each language; marks the results partial.")
+@option("--limit", type=COUNT, help="First N queries of each language; marks the results partial.")
 @option(
     "--budget",
     type=click.Choice(["steps", "compute"]),
@@ -106,7 +108,7 @@ def _split(text: str) -> list[str]:
 
 def _numbers(text: str) -> list[int]:
     try:
-        return [int(part) for part in _split(text)]
-    except ValueError:
-        msg = f"{text!r}: give whole numbers with commas between them"
+        return [SEED(part) for part in _split(text)]
+    except click.BadParameter as error:
+        msg = f"{text!r}: {error.message} Give whole numbers with commas between them."
         raise click.BadParameter(msg, param_hint="--seeds") from None

@@ -128,12 +128,15 @@ def choose_devices(devices: Devices) -> tuple[str, ...]:
     """
     text = ",".join(devices) if not isinstance(devices, str | int) else str(devices)
     names = [name.strip() for name in text.split(",")]
-    if text.strip().isdigit() and int(text) > 0:
+    if re.fullmatch(r"\d{5,}", text.strip()):
+        msg = f"--devices {text}: no machine has so many; give cuda:0,cuda:1 or cuda (all), cpu,cpu, or a number"
+        raise UsageError(msg)
+    if re.fullmatch(r"[0-9]{1,4}", text.strip()) and int(text) > 0:
         gpus = _gpus()
         names = [f"cuda:{i}" for i in range(int(text))] if gpus else ["cpu"] * int(text)
     elif names == ["cuda"]:
         names = [f"cuda:{i}" for i in range(max(1, _gpus()))]
-    if wrong := [name for name in names if not re.fullmatch(r"cpu|cuda:\d+", name)]:
+    if wrong := [name for name in names if not re.fullmatch(r"cpu|cuda:[0-9]{1,4}", name)]:
         msg = f"--devices {text}: {wrong[0]!r} is no device; give cuda:0,cuda:1 or cuda (all), cpu,cpu, or a number"
         raise UsageError(msg)
     if len({name.partition(":")[0] for name in names}) > 1:

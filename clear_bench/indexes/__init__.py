@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
@@ -107,7 +108,7 @@ def oversampling(spec: str) -> int:
     coding, colon, times = spec.partition(":")
     if not colon:
         return QUANTISED[cast("Coding", coding)]
-    if not times.isdecimal() or not int(times):
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", times):
         raise bad_spec(spec, f"after the colon stands how many candidates are rescored for each hit, as in {coding}:8")
     return int(times)
 

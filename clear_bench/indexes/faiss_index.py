@@ -47,7 +47,7 @@ def _gpus(device: str | None) -> list[int]:
         return list(range(gpu_count()))
     if not device.startswith("cuda"):
         return []
-    if not re.fullmatch(r"cuda(:\d+)?", device):
+    if not re.fullmatch(r"cuda(:[0-9]{1,4})?", device):
         msg = f"unknown device {device!r}; known: 'cpu', 'cuda', 'cuda:0', 'mps'"
         raise UsageError(msg)
     count, chosen = gpu_count(), device.partition(":")[2]

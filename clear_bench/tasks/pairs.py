@@ -47,7 +47,11 @@ def plan_pairs(
     warnings: list[str] = []
     chosen: dict[str, set[LanguagePair]] = {task.name: set() for task in tasks}
     pools = {name for task in tasks for name in task.pools}
-    for pattern in split_patterns(patterns):
+    named = split_patterns(patterns)
+    if not tasks or not named:
+        msg = f"no {'pair' if tasks else 'task'} is named, so there is nothing to do"
+        raise UsageError(msg)
+    for pattern in named:
         found = {task.name: match(pattern, task.pairs, task.codes, task.pools, pools) for task in tasks}
         lacking = [task for task in tasks if not found[task.name]]
         if len(lacking) == len(tasks):

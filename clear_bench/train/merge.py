@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 SCHEMA = "clear-bench/merged/1"
 
 
+_MOST = 1000
+"""Mixtures of one merge."""
+
+
 def parse_weights(text: str) -> tuple[float, ...]:
     """Read `start:stop:step` or a comma-separated list: shares of the tuned model, 0 to 1, ascending.
 
@@ -34,13 +38,14 @@ def parse_weights(text: str) -> tuple[float, ...]:
     try:
         if ":" in text:
             start, stop, step = (float(part) for part in text.split(":"))
-            found = [round(start + i * step, 6) for i in range(int((stop - start) / step + 1 + 1e-9))]
+            count = int((stop - start) / step + 1 + 1e-9)
+            found = [round(start + i * step, 6) for i in range(min(count, _MOST + 1))]
         else:
             found = [float(part) for part in text.split(",")]
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         found = []
-    if not found or min(found) < 0 or max(found) > 1:
-        msg = f"--weights {text!r}: give start:stop:step, as 0:1:0.1, or shares of the tuned model from 0 to 1"
+    if not 0 < len(found) <= _MOST or not all(0 <= share <= 1 for share in found):
+        msg = f"--weights {text!r}: give start:stop:step, as 0:1:0.1, or up to {_MOST} shares from 0 to 1"
         raise UsageError(msg)
     return tuple(sorted(set(found)))
 
