@@ -291,6 +291,14 @@ def test_translations_are_read_with_the_same_care(tmp_path: Path) -> None:
         read_collection(folder, translations_file=str(path))
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "\xff"])
+def test_how_negatives_were_made_must_be_readable(content: str, tmp_path: Path) -> None:
+    folder = make_collection(tmp_path)
+    (folder / "negatives.provenance.json").write_text(content, encoding="latin-1")
+    with pytest.raises(DataError, match=r"negatives.provenance.json: "):
+        read_collection(folder)
+
+
 @pytest.mark.parametrize("key", ["negatives_file", "translations_file"])
 def test_a_file_that_the_recipe_names_must_be_there(key: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"data.{key}: there is no file missing.jsonl"):

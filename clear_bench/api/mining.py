@@ -21,7 +21,7 @@ from clear_bench.lexical import LexicalSearcher
 from clear_bench.models import passage_prompt, query_prompt
 from clear_bench.search import Searcher
 from clear_bench.settings import ModelSettings
-from clear_bench.train.files import provenance_file
+from clear_bench.train.files import provenance_file, read_provenance
 from clear_bench.train.recipe import Recipe
 from clear_bench.train.sources import english_side
 from clear_bench.types import ENGLISH, LanguagePair, Run, Texts, make_texts
@@ -66,7 +66,7 @@ def mine(recipe: Recipe, folder: Path, settings: ModelSettings = DEFAULTS) -> Pa
     }
     path = folder / "negatives.jsonl.gz"
     made = provenance_file(path)
-    if path.is_file() and made.is_file() and asked.items() <= json.loads(made.read_text(encoding="utf-8")).items():
+    if path.is_file() and made.is_file() and asked.items() <= read_provenance(made).items():
         return path
     depth = part.depth + part.skip + max(map(len, side.positives.values()), default=1)
     negatives = choose(*_retrieve(retriever, queries, passages, side.positives, depth), queries, passages,
@@ -162,8 +162,7 @@ def _least(own: NDArray[np.float32]) -> Floats:
 
 
 def _as_texts(found: Mapping[str, str]) -> Texts:
-    kept = {name: text for name, text in found.items() if text.strip()}
-    return make_texts(ENGLISH, _column(list(kept)), _column(list(kept.values())))
+    return make_texts(ENGLISH, _column(list(found)), _column(list(found.values())))
 
 
 def _column(values: Sequence[str]) -> pa.ChunkedArray:

@@ -15,7 +15,7 @@ from typing import Any
 
 from clear_bench.disk import atomic_write, disk_faults, write_text
 from clear_bench.settings import ModelSettings
-from clear_bench.train.files import TRANSLATIONS, provenance_file
+from clear_bench.train.files import TRANSLATIONS, provenance_file, read_provenance
 from clear_bench.train.recipe import Recipe
 from clear_bench.train.sources import english_queries
 from clear_bench.train.translate import Finished, Outcome, Translator, open_model
@@ -68,7 +68,7 @@ def translate(
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
     with lock:  # of several processes, the first translates
-        is_same = made.is_file() and asked.items() <= json.loads(made.read_text(encoding="utf-8")).items()
+        is_same = made.is_file() and asked.items() <= read_provenance(made).items()
         if path.is_file() and is_same and not dry_run:
             return path
         finished = Finished(folder / "finished.jsonl")

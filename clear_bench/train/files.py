@@ -158,7 +158,10 @@ def source_of(path: Path, folder: Path) -> dict[str, str]:
     shown = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
     source = {"path": shown.as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     made = provenance_file(path)
-    return source | ({"provenance": json.dumps(read_provenance(made))} if made.is_file() else {})
+    if not made.is_file():
+        return source
+    read_provenance(made)
+    return source | {"provenance": made.read_text(encoding="utf-8")}
 
 
 def read_provenance(path: Path) -> dict[str, Any]:  # Any: JSON

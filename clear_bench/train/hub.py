@@ -54,9 +54,7 @@ def _is_plain(config: Any, names: list[str]) -> bool:  # Any: the settings of a 
     """Whether a data set's settings are the library's own, so that its files are written as everybody's."""
     separator = "\t" if all(".tsv" in name for name in names) else ","
     usual = {field.name: field.default for field in fields(config)} | {"sep": separator}
-    return all(
-        getattr(config, name) == value for name, value in usual.items() if name not in PLACES and name in vars(config)
-    )
+    return all(getattr(config, name, value) == value for name, value in usual.items() if name not in PLACES)
 
 
 @contextmanager

@@ -251,7 +251,8 @@ def model_card(manifest: Mapping[str, Any], model: SentenceTransformer) -> str:
         "",
         f"* Loss: {', '.join(settings)}",
         f"* Data: {data['rows']} rows in {len(manifest['languages'])} languages ({', '.join(manifest['languages'])}), "
-        f"licence {data['licence'] or 'not stated'}; dropped: {data['dropped'] or 'none'}",
+        f"licence {data['licence'] or 'not stated'}; dropped: {data['dropped'] or 'none'}; negatives left out: "
+        f"{data['negatives_left_out'] or 'none'}",
         *_translated(data["sources"]),
         f"* Seen: {seen['steps']} steps, {seen['rows']} rows, {seen['tokens']} tokens",
         f"* Seed {recipe['training']['seed']}, learning rate {recipe['training']['learning_rate']}, "

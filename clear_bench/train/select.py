@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from clear_bench.train.recipe import Recipe
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
+
+log = logging.getLogger(__name__)
 
 Evaluate = Callable[[SentenceTransformer], Mapping[str, float]]
 """Gives at least `english` and `cross`, higher is better; whatever else it gives is logged."""
@@ -60,6 +63,7 @@ class Selection(TrainerCallback):  # type: ignore[misc]  # transformers is not f
         self.model.train(was_training)
         self.history.append(values)
         self.journal.write(step, {f"eval_{name}": value for name, value in values.items() if name != "step"})
+        log.info("step %d: English %.4f, across languages %.4f", step, values["english"], values["cross"])
         english = values["english"] >= self.history[0]["english"] - self.margin
         if step and english and (self.best is None or values["cross"] > self.best["cross"]):
             self.best = values

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm  # type: ignore[import-untyped]  # no stubs in the base set
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from clear_bench.disk import disk_faults, sha256_file
@@ -22,6 +20,7 @@ from clear_bench.models.checkpoint import HUB_ID, NO_PART, digest_of, read_card
 from clear_bench.models.faults import library_faults
 from clear_bench.models.layout import PARTS, read_optional
 from clear_bench.models.scan import scan
+from clear_bench.progress import progress
 from clear_bench.readers.rows import checked_text, json_lines
 from clear_bench.registry import unknown
 from clear_bench.train.parts import TranslatePart
@@ -157,12 +156,13 @@ class Translator:
 
         A batch consists of the same texts whether or not some are finished, so a run that goes on gives the same.
         """
-        for batch in tqdm(self._batches(texts), desc=f"translate to {language}", unit="batch", file=sys.stderr,
-                          disable=not sys.stderr.isatty()):  # fmt: skip
-            keys = [self.key(text, language) for text in batch]
-            if any(key not in finished.outcomes for key in keys):
-                outcomes = zip(keys, self.batch(batch, language), strict=True)
-                finished.add({key: outcome for key, outcome in outcomes if key not in finished.outcomes})
+        with progress(len(set(texts)), f"translating to {language}") as advance:
+            for batch in self._batches(texts):
+                keys = [self.key(text, language) for text in batch]
+                if any(key not in finished.outcomes for key in keys):
+                    outcomes = zip(keys, self.batch(batch, language), strict=True)
+                    finished.add({key: outcome for key, outcome in outcomes if key not in finished.outcomes})
+                advance(len(batch))
 
     def _batches(self, texts: Sequence[str]) -> list[list[str]]:
         """Put texts of like length together, the longest first: too little memory shows at once."""
