@@ -39,6 +39,7 @@ INPUTS: Mapping[str, Input] = {
     "answers": Input("gold answers", "query", lambda made, _, key: _answers(made, key)),
     "bodies": Input("passage bodies", "passage", lambda made, _, key: _body(made, key)),
     "candidates": Input("candidates", "pair", lambda made, judged, _: _candidates(made, judged)),
+    "searched": Input("passages that are searched", "pair", lambda made, judged, _: _searched(made, judged)),
     "own_ids": Input("hits that share the query's id", "pair", lambda made, _, __: _own_ids(made)),
     "unanswerable": Input("queries without a relevant passage", "pair", lambda _, judged, __: _unanswerable(judged)),
     "clusters": Input("clusters", "query", lambda made, _, key: _json(list(made.clusters[key])), moves="intervals"),
@@ -100,6 +101,11 @@ def _qrels(collection: Collection, judged: Judgements) -> str | None:
 def _candidates(collection: Collection, judged: Judgements) -> str | None:
     given = collection.candidates.get(judged.pair)
     return None if given is None else given.digest
+
+
+def _searched(collection: Collection, judged: Judgements) -> str | None:
+    rows = collection.searched.get(judged.pair)
+    return None if rows is None else hashlib.sha256(rows.tobytes()).hexdigest()
 
 
 def _pool(collection: Collection, name: str) -> str:

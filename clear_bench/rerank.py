@@ -71,6 +71,17 @@ def candidate_positions(collection: Collection, pair: LanguagePair, rows: NDArra
     return [positions[order[start:end]] for start, end in zip(starts, ends, strict=True)]
 
 
+def on_whole_side(run: Run, rows: NDArray[np.int64], width: int) -> Run:
+    """Give the run over some rows of a passage side the positions of the whole side, with that many columns."""
+    missing = ((0, 0), (0, width - run.positions.shape[1]))
+    positions = np.where(run.positions >= 0, rows[run.positions], -1)
+    return replace(
+        run,
+        positions=np.pad(positions, missing, constant_values=-1),
+        similarities=np.pad(run.similarities, missing, constant_values=np.nan),
+    )
+
+
 def without_own_ids(run: Run, collection: Collection) -> Run:
     """Take the passage that has the query's own id out of each ranking; what follows moves up."""
     asked = collection.queries[run.pair.query].ids.take(pa.array(run.query_rows)).combine_chunks()

@@ -112,6 +112,8 @@ class Collection:
     """Passage language -> rows dropped because id and text were both seen before."""
     candidates: Mapping[LanguagePair, Qrels] = field(default_factory=dict)
     """The passages that may be a query's hits, where a task reranks; the grades mean nothing."""
+    searched: Mapping[LanguagePair, NDArray[np.int64]] = field(default_factory=dict)
+    """Positions of the passages that a pair searches, ascending, where it is not its whole passage side."""
     excludes_own_ids: bool = False
     """Whether a passage that has the query's own id is no hit: the query itself, in some collections."""
     drops_unanswerable: bool = False

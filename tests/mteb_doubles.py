@@ -115,5 +115,41 @@ class HardOwnIds(HardTask):
         return split | {"corpus": concatenate_datasets([split["corpus"], queries])}
 
 
+class HardOwnTexts(HardTask):
+    """The same with a corpus and queries for every subset, under ids that mean other texts elsewhere."""
+
+    metadata = HardTask.metadata.model_copy(
+        update={
+            "name": "HardOwnTexts",
+            "eval_langs": {
+                f"{passage}-{query}": [f"{passage}-Latn", f"{query}-Latn"]
+                for passage in ("eng", "deu")
+                for query in ("eng", "deu", "fra")
+            },
+        }
+    )
+
+
+class HardShrunkTexts(HardOwnTexts):
+    """The same with a part of one corpus and of one set of queries in every subset."""
+
+    metadata = HardOwnTexts.metadata.model_copy(update={"name": "HardShrunkTexts"})
+
+    def _split(self, seed: int) -> dict[str, Any]:
+        whole, draw = super()._split(0), random.Random(seed)
+        names = set(draw.sample([f"d{i:02}" for i in range(40)], 30))
+        asked = set(draw.sample([f"q{i:02}" for i in range(25)], 20))
+        relevant = {
+            query: {name: grade for name, grade in judged.items() if name in names}
+            for query, judged in whole["relevant_docs"].items()
+            if query in asked
+        }
+        return whole | {
+            "corpus": whole["corpus"].filter(lambda row: row["id"] in names),
+            "queries": whole["queries"].filter(lambda row: row["id"] in asked),
+            "relevant_docs": {query: judged for query, judged in relevant.items() if judged},
+        }
+
+
 def words(draw: random.Random) -> str:
     return " ".join(draw.choices(WORDS, k=draw.randint(1, 7)))

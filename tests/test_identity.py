@@ -75,6 +75,7 @@ CHANGES: dict[str, Change] = {
     "answers": lambda made: {"answers": {ENGLISH: [["gold"], ["other"], *[[]] * 6]}},
     "bodies": lambda made: {"bodies": {"deu-Latn": pa.chunked_array([[1] + [0] * 7], pa.int32())}},
     "candidates": lambda made: {"candidates": {EN_DE: make_qrels(["q0"], ["p4"], [1])}},
+    "searched": lambda _: {"searched": {EN_DE: np.arange(4)}},
     "own_ids": lambda _: {"excludes_own_ids": True},
     "unanswerable": lambda _: {"drops_unanswerable": True},
     "clusters": lambda made: {"clusters": {**made.clusters, ENGLISH: ["one"] * 8}},

@@ -35,8 +35,13 @@ class Cell:
 
 def cells(plan: Plan, ready: Ready) -> Iterator[Cell]:
     """Search and score the pairs of a plan, one passage side after the other."""
-    for side, group in groupby(plan.judgements, key=lambda judgements: judgements.pair.passage):
-        search = ready.open(side)
+    searched = plan.collection.searched
+
+    def opened(judgements: Judgements) -> tuple[str, LanguagePair | None]:
+        return judgements.pair.passage, judgements.pair if judgements.pair in searched else None
+
+    for (side, pair), group in groupby(plan.judgements, key=opened):
+        search = ready.open(side) if pair is None else ready.open(side, searched[pair])
         yield from _with_translations(plan, [_cell(plan, search, judgements) for judgements in group])
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from clear_bench import metrics
 from clear_bench.api.countable import keep_countable
 from clear_bench.api.plan import Plan
-from clear_bench.api.retriever import Json, Search
+from clear_bench.api.retriever import Json, Rows, Search
 from clear_bench.disk import sha256_file
 from clear_bench.errors import DataError, UsageError
 from clear_bench.qrels import judge_all
@@ -72,8 +72,9 @@ class ReadyRuns:
         """No text was read for it."""
         return {"texts": 0, "encoded_texts": 0, "tokens": None, "truncated_share": None}
 
-    def open(self, passage: str) -> Search:
-        """Read the runs of a passage side, one pair after the other."""
+    def open(self, passage: str, rows: Rows | None = None) -> Search:
+        """Read the runs of a passage side, one pair after the other; what was searched is theirs to know."""
+        del rows
         return lambda judgements: self._search(judgements, passage)
 
     def recalls(self) -> Json:

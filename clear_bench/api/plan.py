@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from clear_bench import metrics, readers
 from clear_bench.api.countable import keep_countable
 from clear_bench.errors import UsageError
-from clear_bench.qrels import judge_all
+from clear_bench.qrels import find_rows, judge_all
 from clear_bench.tasks import Task, find_tasks, plan_pairs
 from clear_bench.types import Collection, Judgements, LanguagePair, Texts
 
@@ -142,10 +142,19 @@ def _share_judged(metric: metrics.Metric, judgements: Sequence[Judgements]) -> l
 
 
 def first_queries(collection: Collection, limit: int) -> Collection:
-    """Keep the first `limit` queries of each language by id; corpora stay whole."""
+    """Keep the first `limit` queries of each language by id; corpora stay whole.
+
+    Where pairs have queries and passages of their own, those are the first of each pair.
+    """
     queries, clusters, answers = {}, {}, {}
     for language, texts in collection.queries.items():
-        rows = np.sort(pc.array_sort_indices(texts.ids.combine_chunks()).to_numpy()[:limit]).astype(np.int64)
+        order = pc.array_sort_indices(texts.ids.combine_chunks()).to_numpy().astype(np.int64)
+        own = [
+            find_rows(collection.qrels[pair].query_ids, texts.ids)
+            for pair in collection.searched
+            if pair.query == language
+        ]
+        rows = np.unique([row for asked in own or [order] for row in order[np.isin(order, asked)][:limit]])
         queries[language] = texts.head(rows)
         clusters[language] = [collection.clusters[language][row] for row in rows]
         if language in collection.answers:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from clear_bench.api.plan import Plan
 from clear_bench.types import Checkpoint, Judgements, Run
 
 Json = dict[str, Any]  # Any: JSON
+Rows = NDArray[np.int64]
 Search = Callable[[Judgements], Run]
 """Searches an open passage side for one pair."""
 
@@ -20,8 +24,8 @@ class Ready(Protocol):
     def counts(self) -> Json:
         """What that took, for the manifest."""
 
-    def open(self, passage: str) -> Search:
-        """Open a passage side; the function that comes back searches it for one pair after the other."""
+    def open(self, passage: str, rows: Rows | None = None) -> Search:
+        """Open a passage side, or these rows of it; the function that comes back searches it for one pair at a time."""
 
     def recalls(self) -> Json:
         """Give the recall of an approximate index against exact search, by passage side; empty where it is exact."""

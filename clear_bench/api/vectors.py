@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from clear_bench.api.plan import Plan
-from clear_bench.api.retriever import Json, Search
+from clear_bench.api.retriever import Json, Rows, Search
 from clear_bench.cluster import RayCluster
 from clear_bench.encode import Encoding
 from clear_bench.indexes import INDEXES, Index
-from clear_bench.rerank import candidate_positions, rerank
+from clear_bench.rerank import candidate_positions, on_whole_side, rerank
 from clear_bench.search import Searcher, recall_against_exact
 from clear_bench.settings import StoreDtype
-from clear_bench.types import Judgements, Run, Side
+from clear_bench.types import Embeddings, Judgements, Run, Side
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +54,15 @@ class ReadyVectors:
             **({"stored_cosine": lost} if lost else {}),
         }
 
-    def open(self, passage: str) -> Search:
+    def open(self, passage: str, rows: Rows | None = None) -> Search:
         """Build the index of a passage side; an approximate one is compared with exact search at the first pair."""
         collection = self.plan.collection
         parts = [self.passages[part.language].embeddings for part in collection.parts(passage)]
         ids = collection.passage_ids(passage)
+        total = len(ids)
+        if rows is not None:
+            whole = Embeddings(tuple(block for part in parts for block in part.blocks))
+            parts, ids = [Embeddings((whole.take(rows),))], ids.take(pa.array(rows))
         index: str | Index = self.index
         if self.cluster is not None and self.index in ("auto", *INDEXES):  # others are approximate, and searched here
             index = self.cluster.index(self.index, parts[0].dimensions, self.device)
@@ -68,11 +74,13 @@ class ReadyVectors:
             if pair in collection.candidates:
                 given = candidate_positions(collection, pair, judgements.query_rows)
                 return rerank(queries, judgements.query_rows, parts, ids, pair, depth, given)
-            if not searcher.index.is_exact and passage not in self._recalls:
+            opened = passage if rows is None else str(pair)
+            if not searcher.index.is_exact and opened not in self._recalls:
                 recall = recall_against_exact(searcher, queries, judgements.query_rows, depth)
-                self._recalls[passage] = asdict(recall)
+                self._recalls[opened] = asdict(recall)
                 log.warning("%s: recall@%d against exact search is %.4f", self.index, depth, recall.recall)
-            return searcher.search(queries, judgements.query_rows, pair, depth)
+            run = searcher.search(queries, judgements.query_rows, pair, depth)
+            return run if rows is None else on_whole_side(run, rows, min(depth, total))
 
         return search
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from clear_bench.errors import UsageError
 from clear_bench.languages import canonical
-from clear_bench.types import ENGLISH, LanguagePair
+from clear_bench.types import LanguagePair
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata
@@ -70,11 +70,6 @@ def subset_pairs(metadata: TaskMetadata) -> dict[str, LanguagePair]:
     languages = metadata.eval_langs
     subsets = languages if isinstance(languages, dict) else {"default": languages}
     return {subset: language_pair(metadata.name, subset, codes) for subset, codes in subsets.items()}
-
-
-def other_language(pair: LanguagePair) -> str:
-    """Give the language of a pair that is not English, or its passage language."""
-    return pair.query if pair.passage == ENGLISH else pair.passage
 
 
 def language_pair(name: str, subset: str, codes: Sequence[str]) -> LanguagePair:

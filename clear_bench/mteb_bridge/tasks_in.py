@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from clear_bench.errors import DataError, EnvironmentFault, InputError, MissingExtraError, UsageError
 from clear_bench.mteb_bridge.datasets import passage_texts, query_texts
-from clear_bench.mteb_bridge.directions import REVIEWS, other_language, subset_pairs
+from clear_bench.mteb_bridge.directions import REVIEWS, subset_pairs
+from clear_bench.mteb_bridge.joining import joined, once, with_prefixes
 from clear_bench.qrels import find_rows
 from clear_bench.registry import unknown
 from clear_bench.store.mteb_json import metric_of
@@ -39,30 +38,21 @@ Split = Mapping[str, Any]  # Any: mteb's RetrievalSplitData
 def find_mteb_tasks(name: str) -> tuple[Task, ...]:
     """Describe a retrieval task of mteb by its name, with or without `mteb:`; nothing is loaded.
 
-    A collection has one corpus and one set of queries a language. So a task becomes several where it has several
-    splits, where subsets share a language pair, and where the texts of a language differ between subsets. Raises
-    `UsageError` for a task that mteb lacks, that does not retrieve, or whose language order nobody has settled.
+    A collection has one set of judgements a pair. So a task becomes several where it has several splits, and where
+    subsets share a language pair. Raises `UsageError` for a task that mteb lacks, that does not retrieve, or whose
+    language order nobody has settled.
     """
     task = _task(name.removeprefix(PREFIX))
     parts = getattr(task.metadata, "tasks", ())  # an aggregate, which mteb averages
     if parts:
         return tuple(one for part in parts for one in find_mteb_tasks(part.metadata.name))
-    groups = group_subsets(task.metadata.name, subset_pairs(task.metadata))
+    groups = unique_pairs(subset_pairs(task.metadata))
     splits = list(task.eval_splits)
     return tuple(
         _describe(task.metadata, split, subsets, [group, split if len(splits) > 1 else ""])
         for group, subsets in groups.items()
         for split in splits
     )
-
-
-def group_subsets(name: str, pairs: Mapping[str, LanguagePair]) -> dict[str, dict[str, LanguagePair]]:
-    """Group the subsets of a task by what one collection can hold; the one group of most tasks has no name."""
-    groups: dict[str, dict[str, LanguagePair]] = {}
-    for group, members in unique_pairs(pairs).items():
-        for subset, pair in members.items():
-            groups.setdefault(group or _group(name, subset, pair), {})[subset] = pair
-    return groups
 
 
 def unique_pairs(pairs: Mapping[str, LanguagePair]) -> dict[str, dict[str, LanguagePair]]:
@@ -85,24 +75,34 @@ def read(task: Task, pairs: Sequence[LanguagePair], offline: bool = False) -> Co
     Queries without judgements are left out, and one whose judgements are all 0 scores 0, both as in mteb. Raises
     `DataError` for a judgement of a passage that the corpus lacks.
     """
-    subsets = {str(task.options["subsets"][str(pair)]): pair for pair in pairs}
+    named = {LanguagePair(*key.split(":")): str(subset) for key, subset in task.options["subsets"].items()}
+    # What a language's texts are must not depend on the pairs that run.
+    wanted = named if _has_own_texts(task) else {pair: named[pair] for pair in pairs}
     with _offline(offline):
-        source = _load(task.source["mteb"], task.source["split"], list(subsets))
-    queries: dict[str, Texts] = {}
-    corpora: dict[str, Texts] = {}
+        source = _load(task.source["mteb"], task.source["split"], list(wanted.values()))
+    splits = {pair: source.dataset[subset][task.source["split"]] for pair, subset in wanted.items()}
+    asked = {pair: query_texts(split["queries"], pair.query) for pair, split in splits.items()}
+    corpora = {pair: once(passage_texts(split["corpus"], pair.passage)) for pair, split in splits.items()}
+    if not _has_own_texts(task):
+        _require_one(asked, "queries", named)
+        _require_one(corpora, "passages", named)
     qrels: dict[LanguagePair, Qrels] = {}
     candidates: dict[LanguagePair, Qrels] = {}
-    for subset, pair in subsets.items():
-        split = source.dataset[subset][task.source["split"]]
-        _keep_one(queries, query_texts(split["queries"], pair.query), f"queries of {subset}")
-        _keep_one(corpora, _once(passage_texts(split["corpus"], pair.passage)), f"passages of {subset}")
-        qrels[pair] = _qrels(split["relevant_docs"], queries[pair.query], corpora[pair.passage])
+    queries, passages = joined(asked, named), joined(corpora, named)
+    for pair, split in splits.items():
+        known = _qrels(split["relevant_docs"], asked[pair], corpora[pair])
+        qrels[pair] = with_prefixes(known, queries.prefixes.get(pair), passages.prefixes.get(pair))
         if split.get("top_ranked"):
-            ranked = split["top_ranked"].items()
-            candidates[pair] = _as_qrels({query: dict.fromkeys(names, 1) for query, names in ranked})
-    clusters = {language: _clusters(texts, qrels) for language, texts in queries.items()}
+            ranked = _as_qrels({query: dict.fromkeys(names, 1) for query, names in split["top_ranked"].items()})
+            candidates[pair] = with_prefixes(ranked, queries.prefixes.get(pair), passages.prefixes.get(pair))
     return Collection(
-        queries, corpora, qrels, clusters, candidates=candidates, excludes_own_ids=bool(source.ignore_identical_ids)
+        queries.texts,
+        passages.texts,
+        {pair: qrels[pair] for pair in pairs},
+        {language: _clusters(texts, qrels) for language, texts in queries.texts.items()},
+        candidates={pair: candidates[pair] for pair in pairs if pair in candidates},
+        searched={pair: rows for pair, rows in passages.rows.items() if pair in pairs and pair not in candidates},
+        excludes_own_ids=bool(source.ignore_identical_ids),
     )
 
 
@@ -130,11 +130,6 @@ def _task(name: str) -> AbsTaskRetrieval:
         msg = f"mteb:{name} leaves out the first hit of every query, which clear-bench does not do; run it with mteb"
         raise UsageError(msg)
     return task
-
-
-def _group(name: str, subset: str, pair: LanguagePair) -> str:
-    texts = REVIEWS[name].texts if name in REVIEWS else "shared"
-    return {"shared": "", "by language": other_language(pair).split("-")[0], "by subset": subset}[texts]
 
 
 def _describe(metadata: TaskMetadata, split: str, subsets: Mapping[str, LanguagePair], suffixes: Sequence[str]) -> Task:
@@ -178,7 +173,8 @@ def _counts_of(metadata: TaskMetadata, split: str, subsets: Mapping[str, Languag
         ):
             if counted and counted["average_text_length"]:
                 count = round(counted["total_text_length"] / counted["average_text_length"])
-                found.setdefault(language, {})[field] = count
+                known = found.setdefault(language, {})
+                known[field] = max(count, known.get(field, 0))  # where subsets differ, of the largest one
     return {language: Counts(**counts) for language, counts in found.items()}
 
 
@@ -220,31 +216,21 @@ def _offline(wanted: bool) -> Iterator[None]:
         constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
 
 
-def _keep_one(known: dict[str, Texts], texts: Texts, what: str) -> None:
-    if known.setdefault(texts.language, texts).digest != texts.digest:
-        msg = (
-            f"the {what} differ from those of another subset in {texts.language}; choose its pairs one by one with "
-            "--pairs, and correct the task's row in mteb_bridge/directions.py"
-        )
-        raise InputError(msg)
+def _has_own_texts(task: Task) -> bool:
+    """Whether the texts of a language differ between subsets."""
+    name = task.source["mteb"]
+    return len(task.pairs) > 1 and name in REVIEWS and REVIEWS[name].texts != "shared"
 
 
-def _once(texts: Texts) -> Texts:
-    """Keep the first of equal passages under one id; refuses one id with two texts."""
-    encoded = texts.ids.combine_chunks().dictionary_encode()
-    codes = encoded.indices.to_numpy()
-    if len(encoded.dictionary) == len(codes):
-        return texts
-    _, first = np.unique(codes, return_index=True)
-    if not pc.all(pc.equal(texts.text.take(pa.array(first[codes])), texts.text)).as_py():
-        twice = next(name for name, count in _counts(texts.ids) if count > 1)
-        msg = f"two passages in {texts.language} have the id {twice!r} and different texts"
-        raise DataError(msg)
-    return texts.head(np.sort(first))
-
-
-def _counts(ids: pa.ChunkedArray) -> Iterator[tuple[str, int]]:
-    yield from ((row["values"], row["counts"]) for row in pc.value_counts(ids).to_pylist())
+def _require_one(sets: Mapping[LanguagePair, Texts], what: str, named: Mapping[LanguagePair, str]) -> None:
+    known: dict[str, Texts] = {}
+    for pair, texts in sets.items():
+        if known.setdefault(texts.language, texts).digest != texts.digest:
+            msg = (
+                f"the {what} of {named[pair]} differ from those of another subset in {texts.language}; choose its "
+                "pairs one by one with --pairs, and correct the task's row in mteb_bridge/directions.py"
+            )
+            raise InputError(msg)
 
 
 def _qrels(relevant: Mapping[str, Mapping[str, int]], queries: Texts, passages: Texts) -> Qrels:
@@ -268,10 +254,12 @@ def _as_qrels(grades: Mapping[str, Mapping[str, int]]) -> Qrels:
 def _clusters(queries: Texts, qrels: Mapping[LanguagePair, Qrels]) -> list[str]:
     """Resample by relevant passage: of the highest grade, then of the smallest id. Languages stand for themselves."""
     best: dict[str, tuple[int, str]] = {}
-    judged = next(one for pair, one in qrels.items() if pair.query == queries.language)
-    for query, passage, grade in zip(
-        judged.query_ids.to_pylist(), judged.passage_ids.to_pylist(), judged.grades.tolist(), strict=True
-    ):
-        if grade > 0:
-            best[query] = min((-grade, passage), best.get(query, (0, "")))
+    for judged in (one for pair, one in qrels.items() if pair.query == queries.language):
+        here: dict[str, tuple[int, str]] = {}
+        for query, passage, grade in zip(
+            judged.query_ids.to_pylist(), judged.passage_ids.to_pylist(), judged.grades.tolist(), strict=True
+        ):
+            if grade > 0:
+                here[query] = min((-grade, passage), here.get(query, (0, "")))
+        best = here | best  # a query that an earlier pair has stays where it is
     return [f"{queries.language}/{best[key][1] if key in best else f'query {key}'}" for key in queries.ids.to_pylist()]
