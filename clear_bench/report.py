@@ -15,7 +15,14 @@ from clear_bench.render.gains import language_tables, overall_table, pair_table,
 from clear_bench.render.panels import forests, heatmaps
 from clear_bench.render.provenance import facts
 from clear_bench.render.records import Entry, Gain, Summary, Value
-from clear_bench.render.tables import Table, matrix_table, overview_table, pool_table, result_table
+from clear_bench.render.tables import (
+    Table,
+    every_metric_table,
+    matrix_table,
+    overview_table,
+    pool_table,
+    result_table,
+)
 from clear_bench.types import LanguagePair
 
 SCHEMA = "clear-bench/report/1"
@@ -102,6 +109,8 @@ def tables(entry: Entry) -> Iterator[Table]:
     yield result_table(summary)
     if 1 < len(summary.sides[1]) <= WIDEST_MATRIX:
         yield matrix_table(summary)
+    if len(summary.metrics) > 1:
+        yield every_metric_table(summary)
     if summary.pooled:
         yield pool_table(summary)
     if entry.gains:

@@ -77,7 +77,7 @@ def test_printing_an_evaluation_shows_the_tables_of_a_run(card: str, tmp_path: P
     assert shown.startswith("words|<b> on toy: nDCG@10 x 100\n\nlanguage")
     assert "\nquery " in shown
     page = done._repr_html_()
-    assert page.count("<table>") == 2
+    assert page.count("<table>") == 3
     assert "words|&lt;b&gt; on toy" in page
 
 

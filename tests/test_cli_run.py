@@ -279,7 +279,7 @@ def test_every_command_reads_a_result_whose_main_metric_counts_no_query(
         (["report", base, "--format", "model-index"], 3),
         (["compare", base, following], 3),
         (["compare", base, following, "--metric", "recall@24"], 0),
-        (["gate", base, following, "--pairs", "de:POOL", "--metric", "recall@24", "--margin", "0.01"], 0),
+        (["gate", base, following, "--pairs", "de:POOL", "--metric", "recall@24"], 1),  # eight queries say too little
         (["leaderboard", "out", "--out", "boards"], 0),
         (["verify", base], 0),
         (["export", base, "--trec", "--out", "runs"], 0),
@@ -289,6 +289,31 @@ def test_every_command_reads_a_result_whose_main_metric_counts_no_query(
     out = capsys.readouterr().out
     assert "| German (de) | – |" in out
     check_schema("report", json.loads(out[out.index("{") : out.rindex("]\n}") + 3]), capsys)
+
+
+def test_every_metric_is_shown_and_one_is_chosen_for_the_front(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = run("--metric", "mrr@10", "--baseline", "bm25")
+    assert code == 0
+    assert out.startswith("toy on toy: MRR@10 x 100")
+    assert "MRR@10 x 100" in out[out.index("toy against bm25") :]
+    rows = [line.split()[0] for line in out[out.index("every metric x 100") :].splitlines()[4:7]]
+    assert rows == ["MRR@10", "nDCG@10", "recall@1"]
+    assert invoke(["report", str(results()[-1]), "--metric", "recall@1", "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)["results"][0]
+    assert document["metric"] == "recall@1"
+    cells = [cell["value"] for cell in document["cells"] if cell["metric"] == "recall@1"]
+    assert document["groups"]["all"]["value"] == pytest.approx(sum(cells) / 9)
+    assert invoke(["report", str(results()[-1]), "--metric", "P@7"]) == 3
+    write_task(Path("other"), name="other")
+    assert run("--metrics", "P@1", tasks="other")[0] == 0
+    assert invoke(["report", str(results()[-1].parent), "--metric", "MRR@10", "--format", "json"]) == 0
+    shown = {one["task"]: one["metric"] for one in json.loads(capsys.readouterr().out)["results"]}
+    assert shown == {"other": "P@1", "toy": "MRR@10"}
+
+
+def test_a_metric_for_the_front_that_is_not_computed_is_refused_before_any_work(run: Run) -> None:
+    assert run("--metric", "P@7")[0] == 2
+    assert not Path("out").exists()
 
 
 def test_metrics_instead_of_the_cards_own(run: Run) -> None:

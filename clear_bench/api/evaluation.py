@@ -153,7 +153,7 @@ def evaluate_plan(retriever: Retriever, plan: Plan, output: Output) -> Scores:
             refuse_other_depth(whole)
             return narrow(_save(retriever, whole.plan, folder, output, whole), plan)
         except OccupiedError:
-            if not (folder / MANIFEST).exists():
+            if folder.exists() and not (folder / MANIFEST).exists():
                 raise
             log.info("%s: another process has changed it; going on from what it holds now", folder)
 

@@ -85,7 +85,7 @@ def compare_sides(
             one = stage.compare(
                 old[task],
                 new[task],
-                metric=_column(old[task][0].scores.metrics, metric),
+                metric=column(old[task][0].scores.metrics, metric),
                 trained=seen_codes,
                 resampling=resampling,
                 names=stage.labels(sides)[:2],
@@ -113,7 +113,7 @@ def show(found: Sequence[Comparison], show_all: bool = False) -> None:
         say("\n" + textwrap.fill(LEGEND, WIDTH, break_on_hyphens=False))
 
 
-def _column(known: Sequence[str], asked: str | None) -> str | None:
+def column(known: Sequence[str], asked: str | None) -> str | None:
     """Find the column of a metric in any spelling that `metrics` reads."""
     from clear_bench import metrics
 

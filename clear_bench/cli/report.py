@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clear_bench.cli.compare import column
 from clear_bench.cli.options import COUNT_OR_NONE, REPLICATES, SEED, SHARE, Command, cache_option, option
 from clear_bench.console import note, write
 from clear_bench.errors import UsageError
@@ -32,6 +33,8 @@ class Asked:
     resamples: int | None = None
     """Replicates of the tests that adjust for several languages; None: what a matrix of this size bears."""
     seed: int = 0
+    metric: str | None = None
+    """The metric in front; None: each task's main metric."""
 
 
 MANY = 1000
@@ -55,6 +58,7 @@ EVAL_RESULTS = "eval-results"
 @click.option("--out", type=click.Path(path_type=Path), help="File to write, else stdout; a folder for pictures.")
 @option("--baseline", help="Result folder to show the gains over; a comma joins seeds.")
 @option("--tasks", default="", help="Tasks to report, comma-separated; default: all that RESULT has.")
+@option("--metric", help="The metric in front, instead of each task's main metric.")
 @option("--margin", type=SHARE, default=0.01, show_default=True, help="Tolerated loss: a dashed line.")
 @option("--seen", help="Languages that training saw, comma-separated; default: what the manifest says.")
 @option("--queries", type=COUNT_OR_NONE, default=10, show_default=True, help="Queries at each end (HTML).")
@@ -72,6 +76,7 @@ def report(
     out: Path | None,
     baseline: str | None,
     tasks: str,
+    metric: str | None,
     margin: float,
     seen: str | None,
     queries: int,
@@ -87,7 +92,7 @@ def report(
         msg = f"--format {form} writes several files; name their folder with --out"
         raise UsageError(msg)
     names = [name.strip() for name in tasks.split(",") if name.strip()]
-    asked = Asked(margin, seen, queries if form == "html" else 0, card, resamples, seed)
+    asked = Asked(margin, seen, queries if form == "html" else 0, card, resamples, seed, metric)
     entries = read_entries(results, baseline, names, asked)
     if out is not None and form in PICTURES:
         write_pictures(entries, form, out)
@@ -121,8 +126,18 @@ def read_entries(results: Sequence[str], baseline: str | None, tasks: Sequence[s
         for task, seeds in side.items():
             if baseline and task not in old:
                 note(f"note: the baseline has no {task}; its scores stand alone")
-            entries.append(_entry(seeds, old.get(task, ()), _names(task, [old, *sides]), asked))
+            front = _front(task, seeds, sides, asked.metric)
+            entries.append(_entry(seeds, old.get(task, ()), _names(task, [old, *sides]), replace(asked, metric=front)))
     return entries
+
+
+def _front(task: str, seeds: Seeds, sides: Sequence[Mapping[str, Seeds]], asked: str | None) -> str | None:
+    """Choose the metric in front of one task: its main metric where only other tasks have the one asked for."""
+    metric, known = column(seeds[0].scores.metrics, asked), seeds[0].scores.metrics
+    if metric in (None, *known) or not any(metric in other[0].scores.metrics for s in sides for other in s.values()):
+        return metric
+    note(f"note: {task} has no {metric}; its main metric is in front")
+    return None
 
 
 def write_pictures(entries: Sequence[Entry], form: str, folder: Path) -> None:
@@ -144,17 +159,19 @@ def _entry(seeds: Seeds, base: Seeds, names: Mapping[str, str], asked: Asked) ->
     from clear_bench.render.records import Entry
     from clear_bench.stats.resampling import REPLICATES
 
-    summary = _named(summarise_results(seeds), names)
-    changes = find_changes(seeds, base, count=asked.queries) if asked.queries else []
+    metric = asked.metric
+    summary = _named(summarise_results(seeds, metric), names)
+    changes = find_changes(seeds, base, metric=metric, count=asked.queries) if asked.queries else []
     if changes:
         changes = with_texts(changes, seeds[0], base[0] if base else None, asked.card)
     if not base:
         return Entry(summary, changes=changes)
-    below = _named(summarise_results(base), names)
+    below = _named(summarise_results(base, metric), names)
     replicates = asked.resamples if asked.resamples is not None else 0 if len(summary.cells) > MANY else REPLICATES
     gains = compare(
         base,
         seeds,
+        metric=metric,
         trained=_languages(asked.seen),
         resampling=Resampling(replicates, asked.seed),
         names=[below.model, summary.model],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from clear_bench.cli.options import (
 from clear_bench.cli.ranks import Led
 from clear_bench.cli.task_names import resolve
 from clear_bench.console import say, say_json
-from clear_bench.errors import EnvironmentFault
+from clear_bench.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
     from clear_bench.api import Evaluation
@@ -47,6 +47,7 @@ task_options = together(
 @option("--model", required=True, help="Folder, hub id (id@revision), embedded:NAME, or bm25.")
 @option("--baseline", help="A second model, run with the same settings: print the gains over it, too.")
 @task_options
+@option("--metric", help="The metric in front of the tables, instead of each task's main metric.")
 @option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Result folder.")
 @option("--vectors", type=click.Path(path_type=Path), help="Folder of precomputed vectors instead of encoding.")
 @search_options
@@ -62,6 +63,7 @@ def run(
     tasks: str,
     pairs: str,
     metrics: str,
+    metric: str | None,
     limit: int | None,
     run_depth: int | None,
     out: Path,
@@ -91,6 +93,7 @@ def run(
         offline=model_settings.offline,
         read=read,
     )
+    front = _in_front(plans, metric)
     if dry_run:
         _show_plan(model, plans, _encoded(model, plans, model_settings, search_settings, vectors), as_json)
         return
@@ -105,27 +108,39 @@ def run(
     if as_json:
         say_json(_document(done), 1)
         return
-    _show_tables(done[-1])
+    _show_tables(done[-1], front)
     if baseline:
-        _show_gains(done[0], done[1], out)
+        _show_gains(done[0], done[1], out, front)
 
 
 def _split(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _show_tables(done: Evaluation) -> None:
+def _in_front(plans: Sequence[Plan], metric: str | None) -> dict[str, str]:
+    """Choose the metric in front by task: the one asked for, where the task has it."""
+    from clear_bench.metrics import parse
+
+    wanted = parse(metric).name if metric else None
+    known = list(dict.fromkeys(name for plan in plans for name in plan.metrics))
+    if wanted and wanted not in known:
+        msg = f"--metric {metric} is not among the metrics of this run ({', '.join(known)}); name it in --metrics too"
+        raise UsageError(msg)
+    return {plan.task.name: wanted if wanted in plan.metrics else plan.main_metric for plan in plans if wanted}
+
+
+def _show_tables(done: Evaluation, front: Mapping[str, str]) -> None:
     from clear_bench.api.summary import summarise
     from clear_bench.render.tables import run_tables
     from clear_bench.render.writers import write_terminal
 
-    for scores in done.scores.values():
-        for table in run_tables(summarise(scores)):
+    for task, scores in done.scores.items():
+        for table in run_tables(summarise(scores, front.get(task))):
             write_terminal(table)
             say()
 
 
-def _show_gains(base: Evaluation, candidate: Evaluation, out: Path) -> None:
+def _show_gains(base: Evaluation, candidate: Evaluation, out: Path, front: Mapping[str, str]) -> None:
     """Compare the scores that were asked for as `clear-bench compare` does."""
     from clear_bench.cli.compare import compare_sides, show
     from clear_bench.compare import Resampling
@@ -138,7 +153,13 @@ def _show_gains(base: Evaluation, candidate: Evaluation, out: Path) -> None:
         }
         for one in (base, candidate)
     )
-    show(compare_sides(old, [new], None, None, Resampling()))
+    show(
+        [
+            one
+            for task in old
+            for one in compare_sides({task: old[task]}, [{task: new[task]}], front.get(task), None, Resampling())
+        ]
+    )
 
 
 def _document(done: Iterable[Evaluation]) -> dict[str, object]:

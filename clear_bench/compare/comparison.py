@@ -108,7 +108,8 @@ def compare(
     task = base[0].manifest["task"]
     cells = measure(base, candidate, metric or task["main_metric"], aligned)
     if not cells.pairs:
-        raise NotComparableError(f"{cells.metric} counts no query on both sides of {task['name']}")
+        msg = f"{cells.metric} counts no query on both sides of {task['name']}; choose another with --metric"
+        raise NotComparableError(msg)
     rows = _rows(cells, resampling)
     told = trained if trained is not None else candidate[0].manifest["model"].get("trained_languages")
     names = names or labels([base, candidate])

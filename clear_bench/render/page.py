@@ -20,7 +20,15 @@ from clear_bench.render.numbers import minus, points, signed
 from clear_bench.render.panels import Figure, Picture
 from clear_bench.render.provenance import facts
 from clear_bench.render.records import Change, Entry, Summary, language_name, side
-from clear_bench.render.tables import Table, matrix_table, metrics_table, overview_table, pool_table, result_table
+from clear_bench.render.tables import (
+    Table,
+    every_metric_table,
+    matrix_table,
+    metrics_table,
+    overview_table,
+    pool_table,
+    result_table,
+)
 from clear_bench.types import ENGLISH, LanguagePair
 
 LARGEST_TABLE = 3000
@@ -175,6 +183,8 @@ def _tables(entry: Entry) -> Iterator[tuple[str, list[Table]]]:
     yield "Scores by language", [result_table(summary)]
     if len(summary.sides[1]) <= 60:
         yield "Scores of every pair", [matrix_table(summary)]
+    if len(summary.metrics) > 1:
+        yield "Every metric", [every_metric_table(summary)]
     if summary.pooled:
         gained = [pool_gains_table(entry.gains)] if entry.gains and "pool" in entry.gains.families else []
         yield "Passages in mixed languages", [pool_table(summary), *gained]

@@ -40,10 +40,12 @@ class Table:
 
 
 def run_tables(summary: Summary) -> Iterator[Table]:
-    """Lay out what a run prints: the result by language, and every cell where a terminal can show them."""
+    """Lay out what a run prints: the result by language, every cell where a terminal can show them, every metric."""
     yield result_table(summary)
     if is_small(summary):
         yield matrix_table(summary)
+    if len(summary.metrics) > 1:
+        yield every_metric_table(summary)
 
 
 def result_table(summary: Summary) -> Table:
@@ -77,6 +79,17 @@ def matrix_table(summary: Summary) -> Table:
         columns=("query", *map(side, passages)),
         rows=tuple(rows),
     )
+
+
+def every_metric_table(summary: Summary) -> Table:
+    """Lay out the means of every metric by group of pairs, the one in front first."""
+    pairs = summary.pairs
+    groups = [*summary.columns, *(["pool"] if any(pair.is_pool for pair in pairs) else [])]
+    groups += ["all"] if len(summary.columns) > 1 else []
+    names = sorted(summary.metrics, key=lambda name: name != summary.metric)
+    rows = ((name, *(score(name, _value(summary.by_group[name].get(group))) for group in groups)) for name in names)
+    heads = ("metric", *(TITLES[group] for group in groups))
+    return Table(f"{summary.label} on {summary.task}: every metric x 100", heads, tuple(rows))
 
 
 def metrics_table(summary: Summary, pair: LanguagePair) -> Table:
