@@ -35,5 +35,5 @@ def test_a_missing_matplotlib_names_the_extra(tmp_path: Path, monkeypatch: pytes
     from clear_bench.errors import MissingExtraError
 
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingExtraError, match=r"clear-bench\[report\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[report\]"):
         module.plots(entry(tmp_path, base=False), "png")

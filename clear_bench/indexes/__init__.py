@@ -99,8 +99,19 @@ def check_backend(spec: str, width: Callable[[], int | None] = lambda: None) -> 
         oversampling(spec)
     elif backend != "auto" and _known(backend) and find_spec(backend) is None:
         raise MissingExtraError(backend, "cpu")
-    elif detail and (dimensions := width()):
-        open_index(spec, dimensions, "cpu")
+    elif detail:
+        if backend == "faiss":
+            check_factory(detail)
+        if dimensions := width():
+            open_index(spec, dimensions, "cpu")
+
+
+def check_factory(detail: str) -> None:
+    """Refuse a factory string of FAISS that is mistyped, or whose numbers would end the process."""
+    from clear_bench.indexes.factory import factory_problem
+
+    if problem := factory_problem(detail):
+        raise bad_spec(f"faiss:{detail}", problem)
 
 
 def oversampling(spec: str) -> int:

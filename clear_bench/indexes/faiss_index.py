@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clear_bench.errors import EnvironmentFault, UsageError
-from clear_bench.indexes import Index, Precision, bad_spec
+from clear_bench.indexes import Index, Precision, bad_spec, check_factory
 from clear_bench.indexes.rows import SMALL, Hits, Rows, check_width, empty_hits
 
 logger = logging.getLogger(__name__)
@@ -215,6 +215,7 @@ class FaissFactory:
 
     def __init__(self, detail: str, dimensions: int, gpus: list[int]) -> None:
         self.name = f"faiss:{detail}"
+        check_factory(detail)
         factory, _, self._parameters = detail.partition(":")
         self._rows = Rows(dimensions)
         self.add = self._rows.add
