@@ -91,11 +91,25 @@ def save(folder: Path, pairs: list[str], queries: int, shift: float, seed: int) 
         "nDCG@10": np.clip(easy + shift + rng.normal(0, 0.1, size), 0, 1),
     }
     manifest = {
+        "identity": f"made-up-{seed}",
         "kind": "measured",
-        "model": {"name": f"model-{seed}", "fingerprint": f"{seed:064d}"},
-        "task": {"name": "made-up", "main_metric": "nDCG@10"},
+        "model": {
+            "name": f"model-{seed}",
+            "slug": f"model-{seed}",
+            "revision": None,
+            "fingerprint": f"{seed:064d}",
+            "weights_digest": f"{seed:064d}",
+            "prompts": {},
+        },
+        "task": {"name": "made-up", "main_metric": "nDCG@10", "metrics": ["nDCG@10"], "licence": "none", "source": {}},
         "pairs": pairs,
-        "digests": {},
+        "partial": False,
+        "limit": None,
+        "digests": {"queries": {}, "corpora": {}, "qrels": {}},
+        "counts": {"queries": dict.fromkeys(pairs, queries)},
+        "created": "2026-01-01T00:00:00+00:00",
+        "command": [],
+        "versions": {"clear-bench": "0"},
     }
 
     def write(temporary: Path) -> dict[str, Any]:
@@ -108,7 +122,9 @@ def save(folder: Path, pairs: list[str], queries: int, shift: float, seed: int) 
 def command(*arguments: str) -> float:
     """CPU seconds of a whole process: Python, imports, reading, statistics, printing."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "clear_bench", *arguments], stdout=subprocess.DEVNULL, check=False)
+    done = subprocess.run([sys.executable, "-m", "clear_bench", *arguments], stdout=subprocess.DEVNULL, check=False)
+    if done.returncode not in (0, 1):  # 1 is a gate that failed
+        raise SystemExit(f"clear-bench {' '.join(arguments)} ended with {done.returncode}: nothing was measured")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -87,7 +87,7 @@ def test_few_queries_pass_no_model_at_the_margin_too_often(kind: str, n: int, si
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n", [50, 60, 75, 100, 150, 200, 300, 400, 500, 700, 1000, 3000])
 def test_false_pass_rate_at_the_margin_is_at_most_six_percent(kind: str, n: int, size: int) -> None:
-    assert false_passes(kind, n, size, 20_000) <= 0.06
+    assert false_passes(kind, n, size, 10_000) <= 0.06
 
 
 @pytest.mark.parametrize("size", [1, SIZE])

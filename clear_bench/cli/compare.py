@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @option("--tasks", default="", help="Tasks to compare, comma-separated; default: all that both sides have.")
 @option("--metric", help="Instead of each task's main metric.")
 @option("--seen", help="Languages that training saw, comma-separated; default: what CANDIDATE's manifest says.")
-@option("--resamples", type=REPLICATES, default=10_000, show_default=True, help="0: t tests only.")
+@option("--resamples", type=REPLICATES, default=10_000, show_default=True, help="0: no bootstrap, no sign flips.")
 @option("--seed", type=SEED, default=0, show_default=True, help="Of the resampling.")
 @click.option("--all", "show_all", is_flag=True, help="Show every direct pair, not only the ones that changed most.")
 @json_option

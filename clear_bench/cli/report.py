@@ -65,7 +65,7 @@ EVAL_RESULTS = "eval-results"
 @option(
     "--resamples",
     type=REPLICATES,
-    help=f"As in compare; default: 10,000, and 0 (t tests only) for more than {MANY:,} pairs.",
+    help=f"As in compare; default: 10,000, and 0 (none) for more than {MANY:,} pairs.",
 )
 @option("--seed", type=SEED, default=0, show_default=True, help="Of the resampling.")
 @click.option("--card", help="Card of a task of yours: the HTML page takes the texts of queries from it.")

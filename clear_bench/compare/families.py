@@ -47,7 +47,7 @@ class Resampling:
 
 
 def with_resampling(cells: Cells, rows: Sequence[Difference], settings: Resampling) -> list[Difference]:
-    """Put the bootstrap interval and the sign-flip p beside the t test of every pair."""
+    """Put the bootstrap interval and the sign-flip p beside the interval and the p of every pair."""
     if cells.sums is None or not settings.replicates:
         return list(rows)
     low, high = stats.bootstrap(cells.sums, replicates=settings.replicates, seed=settings.seed)

@@ -23,8 +23,9 @@ HEADS = (
     "MDE",
 )
 NOTE = (
-    "Gains in points (x 100). Intervals and p: cluster-robust paired t; adj. p: for the number of rows tested "
-    "together; d: Cohen's d of the per-query differences; MDE: smallest true gain that would be found with 80 % power."
+    "Gains in points (x 100). Intervals and p: cluster-robust, at least as wide as Student's t; adj. p: for the number "
+    "of rows tested together; d: Cohen's d of the per-query differences; MDE: smallest true gain that would be found "
+    "with 80 % power."
 )
 
 
