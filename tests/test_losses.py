@@ -16,8 +16,8 @@ from toy_losses import CONTRASTS, gradients, labels_for, random_columns, toy_fea
 from clear_bench.errors import UsageError
 from clear_bench.losses import LOSSES, CachedCLEARLoss, CLEARLoss, make_loss
 from clear_bench.losses.core import kl_divergence
+from clear_bench.losses.role_loss import RoleLoss, count_columns
 from clear_bench.losses.roles import resolve_roles
-from clear_bench.losses.stage import RoleLoss, count_columns
 
 FIXTURE = [
     [[1, 0], [0, 1]],  # q

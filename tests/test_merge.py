@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from toy_task import write_task
 from toy_training import make_collection, smoke
 
-from clear_bench.api.merge import Point, best_point, merge
 from clear_bench.api.plan import make_plans
+from clear_bench.api.training.merge import Point, best_point, merge
 from clear_bench.cli import invoke
 from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
 from clear_bench.models import open_checkpoint

@@ -19,11 +19,11 @@ from toy_training import (
     write_rows,
 )
 
-from clear_bench.api import sweep as stage
 from clear_bench.api.plan import make_plans
-from clear_bench.api.sweep import plan_runs, sweep
-from clear_bench.api.sweep_table import as_markdown
-from clear_bench.api.translating import with_translated
+from clear_bench.api.training import sweep as stage
+from clear_bench.api.training.sweep import plan_runs, sweep
+from clear_bench.api.training.sweep_table import as_markdown
+from clear_bench.api.training.translating import with_translated
 from clear_bench.cli import invoke
 from clear_bench.disk import cache_at
 from clear_bench.errors import DataError, InputError, UsageError

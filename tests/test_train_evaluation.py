@@ -8,8 +8,8 @@ from toy_task import write_task
 from toy_training import RECIPES, make_collection, smoke
 
 from clear_bench.api import evaluate
-from clear_bench.api.during_training import CardEvaluator, make_evaluator
 from clear_bench.api.plan import make_plans
+from clear_bench.api.training.evaluator import CardEvaluator, make_evaluator
 from clear_bench.cli import invoke
 from clear_bench.errors import UsageError
 from clear_bench.score import means

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from toy_training import RECIPES, WORDS, smoke, smoke_of_rows, write_rows
 
-from clear_bench.api.mining import mine, with_mined
+from clear_bench.api.training.mining import mine, with_mined
 from clear_bench.cli import invoke
 from clear_bench.errors import UsageError
 from clear_bench.losses import LOSSES

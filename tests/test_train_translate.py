@@ -17,8 +17,8 @@ from toy_training import (
     write_rows,
 )
 
-from clear_bench.api.mining import with_mined
-from clear_bench.api.translating import translate, with_translated
+from clear_bench.api.training.mining import with_mined
+from clear_bench.api.training.translating import translate, with_translated
 from clear_bench.cli import invoke
 from clear_bench.errors import CheckpointError, DataError, UsageError
 from clear_bench.losses import LOSSES

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from clear_bench import compare
-from clear_bench.api.merge import tables as merge_tables
-from clear_bench.api.sweep_table import as_markdown
+from clear_bench.api.training.merge import tables as merge_tables
+from clear_bench.api.training.sweep_table import as_markdown
 from clear_bench.render.writers import markdown
 from clear_bench.store.results import Result, read_result
 

@@ -58,9 +58,9 @@ def merge(
     Writes merge.json, merge.md and merge.svg below --out and names the best mixture that keeps English within
     the margin: the largest mean gain over all pairs of two languages.
     """
-    from clear_bench.api.merge import merge as run
-    from clear_bench.api.merge import picture, tables
     from clear_bench.api.plan import make_plans
+    from clear_bench.api.training.merge import merge as run
+    from clear_bench.api.training.merge import picture, tables
     from clear_bench.cli.train import be_quiet
     from clear_bench.disk import write_text
     from clear_bench.render.writers import markdown, write_terminal

@@ -65,9 +65,9 @@ def sweep(
     saved state (training.save_every). Writes sweep.json and sweep.md below --out.
     """
     from clear_bench.api.plan import make_plans
-    from clear_bench.api.sweep import DEFAULT_LOSSES
-    from clear_bench.api.sweep import sweep as run
-    from clear_bench.api.sweep_table import as_markdown, tables
+    from clear_bench.api.training.sweep import DEFAULT_LOSSES
+    from clear_bench.api.training.sweep import sweep as run
+    from clear_bench.api.training.sweep_table import as_markdown, tables
     from clear_bench.cli.train import be_quiet
     from clear_bench.disk import write_text
     from clear_bench.errors import UsageError

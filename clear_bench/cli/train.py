@@ -39,11 +39,11 @@ def train(
     settled = load_recipe(file, overrides)
     folder = out or Path("runs") / file.stem
     if settled.mine.model:
-        from clear_bench.api.mining import with_mined
+        from clear_bench.api.training.mining import with_mined
 
         settled = with_mined(settled, folder / "mined")
     if settled.translate.model:
-        from clear_bench.api.translating import with_translated
+        from clear_bench.api.training.translating import with_translated
 
         settled = with_translated(settled, folder / "translated", dry_run=dry_run)
     if dry_run:
@@ -51,7 +51,7 @@ def train(
 
         _show(preview(settled, int(os.environ.get("WORLD_SIZE", "1"))), as_json)
         return
-    from clear_bench.api.during_training import make_evaluator
+    from clear_bench.api.training.evaluator import make_evaluator
     from clear_bench.train.trainer import train as run
 
     try:

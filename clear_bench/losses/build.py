@@ -9,7 +9,7 @@ from torch import nn
 from clear_bench.losses.clear import CachedCLEARLoss, CLEARLoss
 from clear_bench.losses.distill import CachedDistillLoss, DistillLoss
 from clear_bench.losses.objectives import LOSSES, Distillation
-from clear_bench.losses.stage import RoleLoss
+from clear_bench.losses.role_loss import RoleLoss
 from clear_bench.registry import lookup
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from clear_bench.errors import UsageError
 from clear_bench.losses.core import block_major, false_negatives, hide, kl_divergence, unit
 from clear_bench.losses.objectives import CLEAR, Contrast, Objective, Role
-from clear_bench.losses.stage import Batch, CachedRoleLoss, Key, RoleLoss
+from clear_bench.losses.role_loss import Batch, CachedRoleLoss, Key, RoleLoss
 
 KLOver = Literal["all", "common", "in_batch"]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from clear_bench.errors import UsageError
 from clear_bench.losses.core import precise
 from clear_bench.losses.objectives import Distillation, Role
-from clear_bench.losses.stage import Batch, CachedRoleLoss, Key, RoleLoss
+from clear_bench.losses.role_loss import Batch, CachedRoleLoss, Key, RoleLoss
 
 CITATION = """@inproceedings{reimers-gurevych-2020-making,
     title = "Making Monolingual Sentence Embeddings Multilingual using Knowledge Distillation",

@@ -16,7 +16,7 @@ Json = Mapping[str, Any]  # Any: JSON
 
 
 def tables(document: Json) -> Iterator[Table]:
-    """Lay out the document of `api.sweep`."""
+    """Lay out the document of `api.training.sweep`."""
     for task in document["tasks"]:
         yield _task_table(document, task)
     yield _cost_table(document)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clear_bench import compare
-from clear_bench.api.during_training import make_evaluator
 from clear_bench.api.evaluation import evaluate_saved
-from clear_bench.api.mining import with_mined
 from clear_bench.api.plan import Plan
 from clear_bench.api.retrieval import open_retriever
 from clear_bench.api.summary import summarise_results
-from clear_bench.api.translating import with_translated
+from clear_bench.api.training.evaluator import make_evaluator
+from clear_bench.api.training.mining import with_mined
+from clear_bench.api.training.translating import with_translated
 from clear_bench.errors import Interrupted, UsageError
 from clear_bench.losses import LOSSES
 from clear_bench.registry import lookup
