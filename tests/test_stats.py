@@ -268,6 +268,17 @@ def test_order_of_queries_does_not_matter_to_the_bounds(seed: int) -> None:
     )
 
 
+@given(st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_a_turned_weighted_sum_mirrors_its_interval(seed: int) -> None:
+    cells, weights = parallel(seed), np.random.default_rng(seed).normal(size=4)
+    ours, theirs = stats.contrast(cells, weights), stats.contrast(cells, -weights)
+    low, high = stats.interval(ours) or (0.0, 0.0)
+    assert stats.interval(theirs) == pytest.approx((-high, -low))
+    assert stats.p_value(theirs) == pytest.approx(stats.p_value(ours))
+    assert low < ours.delta < high
+
+
 def test_a_weighted_sum_has_the_rare_events_of_its_cells() -> None:
     # Parallel queries: one event may reach every cell at once; a cell of weight -1/2 adds half of its other side.
     cells = stats.cluster_sums(np.zeros(150), np.tile(np.arange(50), 3), np.repeat(np.arange(3), 50))
@@ -410,6 +421,12 @@ def test_many_clusters_agree_with_scipys_permutation_test() -> None:
 def test_sign_flip_of_identical_scores_is_one_and_never_zero() -> None:
     assert stats.sign_flip(stats.cluster_sums(np.zeros(100), np.arange(100)))[0] == 1
     assert stats.sign_flip(stats.cluster_sums(np.ones(100), np.arange(100)))[0] == pytest.approx(1 / 10_001)
+
+
+@pytest.mark.parametrize("n", [5, 13, 14, 15])
+def test_equal_losses_have_no_p_below_that_of_all_flips(n: int) -> None:
+    sums = stats.cluster_sums(np.full(n, -0.369), np.arange(n))
+    assert min(stats.sign_flip(sums)[0], stats.max_t(sums)[0], stats.p_value(stats.estimates(sums)[0]) or 0) >= 2 / 2**n
 
 
 def test_values_that_tie_with_the_observed_one_count() -> None:

@@ -145,7 +145,8 @@ def _flipped(flips: NDArray[np.uint8], sums: Floats) -> Floats:
 def _share(reached: Floats, drawn: int, clusters: int, replicates: int) -> Floats:
     # The observed signs are one of all combinations; beside random ones they count as one more (Phipson & Smyth 2010).
     extra = 0 if _is_exact(clusters, replicates) else 1
-    return np.asarray((reached + extra) / (drawn + extra))
+    # The observed signs and their mirror image are two of all combinations, however few were drawn.
+    return np.maximum((reached + extra) / (drawn + extra), 2.0 ** (1 - clusters))
 
 
 def _is_exact(clusters: int, replicates: int) -> bool:
