@@ -23,7 +23,7 @@ TEST_TOOLS = (
 )
 WORKERS = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 """The tests of a file share its fixtures, so a file stays with one process; each needs 1 GB."""
-EXTRAS = ".[cpu,embedded,train,bm25,report]"
+EXTRAS = ".[cpu,embedded,train,report]"
 
 
 def install(session: nox.Session, *packages: str) -> None:

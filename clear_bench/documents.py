@@ -14,6 +14,8 @@ from clear_bench.errors import UsageError, UserError
 DEPTH = 64
 """Tables and lists within each other: no document of ours needs ten, and Python's own functions recurse on them."""
 LARGEST = 2**63
+_MARKS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+"""Byte order marks that Windows tools write, and what they say."""
 
 Document = dict[str, Any]  # Any: JSON or TOML, checked by whoever reads it
 
@@ -32,6 +34,11 @@ def read_toml(path: Path, refuse: type[UserError]) -> Document:
     return _parse(path, tomllib.loads, "TOML", refuse, False)
 
 
+def foreign_encoding(data: bytes) -> str | None:
+    """Name the encoding whose byte order mark starts a file, where it is not UTF-8."""
+    return next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)
+
+
 def tables(content: Mapping[str, Any], key: str, where: str) -> list[Document]:  # Any: TOML
     """Give the tables that a TOML file writes as `[[key]]`; raises `UsageError` for anything else under that key."""
     found = content.get(key, [])
@@ -43,8 +50,11 @@ def tables(content: Mapping[str, Any], key: str, where: str) -> list[Document]: 
 def _parse(path: Path, load: Callable[[str], Any], kind: str, refuse: type[UserError], allow_nan: bool) -> Document:
     content: Any
     try:
+        data = path.read_bytes()
+        if name := foreign_encoding(data):
+            raise refuse(f"{path} is {name}; save it as UTF-8")
         # Editors on Windows put a byte order mark before the first character.
-        content = load(path.read_bytes().decode("utf-8-sig"))
+        content = load(data.decode("utf-8-sig"))
         if not isinstance(content, dict):
             problem = f"it holds {type(content).__name__} instead of an object"
         else:

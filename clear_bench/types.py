@@ -179,7 +179,8 @@ class Checkpoint:
     `instruction` is then what stands there where a task gives none."""
     similarity: Similarity = "cosine"
     max_seq_length: int | None = None
-    precision: str = "fp32"
+    precision: str | None = None
+    """Of the weights; None where there are none here: words, a stored run, vectors of others."""
     revision: str | None = None
     licence: str | None = None
     trained_on: tuple[str, ...] = ()

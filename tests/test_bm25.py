@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -169,3 +170,14 @@ def test_unspaced_scripts_need_no_dictionary(shared_data: Path, code: str, least
     searcher = LexicalSearcher(collection.parts(code), collection.passage_ids(code))
     found = searcher.search(collection.queries[code], judged.query_rows, pair, 10)
     assert 100 * score(found, judged, ["nDCG@10"])[0].mean() > least
+
+
+def test_it_has_no_weights_and_so_no_precision() -> None:
+    assert lexical_checkpoint().precision is None
+
+
+def test_it_runs_after_the_install_that_the_readme_names() -> None:
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    assert all("clear-bench[run]" in extras[name] for name in ("cpu", "gpu"))
+    assert any(line.startswith("bm25s") for line in extras["run"])

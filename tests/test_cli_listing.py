@@ -84,7 +84,7 @@ def test_what_is_listed_is_what_other_commands_take() -> None:
     assert len(rows("metrics")) == len(METRICS)
     for row in rows("metrics"):
         assert parse(row["name"].replace("@k", "@10"))
-    assert [row["name"] for row in rows("models")] == [f"embedded:{name}" for name in models.EMBEDDED]
+    assert [row["name"] for row in rows("models")] == ["bm25", *(f"embedded:{name}" for name in models.EMBEDDED)]
     assert [row["name"] for row in rows("losses")] == list(LOSSES)
 
 
@@ -113,7 +113,7 @@ def test_every_list_fits_a_hundred_columns(kind: str) -> None:
 
 
 def test_an_empty_table_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clear_bench.models.EMBEDDED", {})
+    monkeypatch.setitem(_KINDS, "models", list)
     assert CliRunner().invoke(list_, ["models"]).stdout == "none\n"
 
 

@@ -109,7 +109,7 @@ def _document(
         "store_dtype": inquiry.store_dtype,
         "tasks": [_task(size, shape.dimensions) for size in sizes],
         "devices": list(names),
-        "memory_bytes": memory(shape, sizes, checkpoint.precision, tokens, len(names)),
+        "memory_bytes": memory(shape, sizes, str(checkpoint.precision), tokens, len(names)),
         "code_bytes": code_memory(shape.dimensions, sizes),
         "rates": {"tokens_per_second": rate, "similarities_per_second": products},
         "seconds": {

@@ -14,6 +14,7 @@ from clear_bench.registry import lookup
 
 Row: TypeAlias = dict[str, Any]  # Any: texts, numbers and lists, as JSON has them
 
+BM25 = "the lexical baseline: no vectors, no weights; what a model has to beat"
 TEXTS_A_SECOND = 1000
 """What `encode_minutes` of a task assumes: a small encoder on one GPU. A CPU does 10 to 50."""
 
@@ -116,7 +117,8 @@ def _metrics() -> list[Row]:
 def _models() -> list[Row]:
     from clear_bench.models import EMBEDDED
 
-    return [{"name": f"embedded:{name}", "about": about} for name, about in EMBEDDED.items()]
+    known = {"bm25": BM25, **{f"embedded:{name}": about for name, about in EMBEDDED.items()}}
+    return [{"name": name, "about": about} for name, about in known.items()]
 
 
 def _losses() -> list[Row]:

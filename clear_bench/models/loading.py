@@ -30,7 +30,7 @@ def load(
     if checkpoint.path is None:
         msg = f"{checkpoint.name!r} has no weights to load: it stands for an object or for precomputed vectors"
         raise UsageError(msg)
-    dtype = DTYPES[checkpoint.precision]
+    dtype = DTYPES[str(checkpoint.precision)]
     safe = not settings.allow_pickle or any(checkpoint.path.glob("*.safetensors"))
     device = check_device(settings.device)
     with library_faults(f"{checkpoint.name} cannot be loaded"), _no_loading_bar(), _loading_report() as report:

@@ -9,12 +9,11 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
+from clear_bench.documents import foreign_encoding
 from clear_bench.errors import CardError, DataError, EnvironmentFault
 
 _BLOCK = 8 << 20
 _GZIP, _UTF_8 = b"\x1f\x8b", b"\xef\xbb\xbf"
-_OTHER_ENCODINGS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
-"""Byte order marks that Windows tools write, and what they say."""
 
 
 def resolve(path: Path, where: str) -> Path:
@@ -116,10 +115,9 @@ def open_stream(path: Path) -> BinaryIO:
 
 
 def _without_mark(data: bytes, path: Path) -> bytes:
-    for mark, encoding in _OTHER_ENCODINGS.items():
-        if data.startswith(mark):
-            msg = f"{at(path, 1)}: the file is {encoding}; save it as UTF-8"
-            raise DataError(msg)
+    if encoding := foreign_encoding(data):
+        msg = f"{at(path, 1)}: the file is {encoding}; save it as UTF-8"
+        raise DataError(msg)
     return data.removeprefix(_UTF_8)
 
 

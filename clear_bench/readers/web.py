@@ -39,7 +39,7 @@ def _receive(url: str, part: Path) -> None:
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "clear-bench"})
     tag = _tag(part)
-    version = tag.read_text() if tag.is_file() else ""
+    version = tag.read_text(encoding="utf-8") if tag.is_file() else ""
     if have and version:
         # With If-Range the server sends the whole file when it has changed since.
         request.add_header("Range", f"bytes={have}-")
@@ -49,7 +49,7 @@ def _receive(url: str, part: Path) -> None:
             goes_on = response.status == 206
             total = int(response.headers.get("Content-Length") or -1)
             with disk_faults(part), part.open("ab" if goes_on else "wb") as out:
-                tag.write_text(response.headers.get("ETag") or "")
+                tag.write_text(response.headers.get("ETag") or "", encoding="utf-8")
                 got = _copy(response, out)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # the part is as long as the file: start again
