@@ -13,7 +13,7 @@ import clear_bench
 
 PACKAGE = Path(clear_bench.__file__).parent
 ROOMS = [
-    *("types", "errors", "registry", "languages", "settings", "progress", "codes", "stats", "metrics", "losses"),
+    *("types", "errors", "registry", "languages", "settings", "progress", "quantise", "stats", "metrics", "losses"),
     *("disk", "documents", "json_schema", "question", "qrels", "store", "tasks", "models", "indexes", "render"),
     *("console", "readers", "encode", "cluster", "lexical", "rerank", "search", "score", "compare", "gate", "report"),
     *("leaderboard", "train", "api", "mteb_bridge", "cli"),

@@ -24,7 +24,7 @@ from slow_encoding import SlowToy, main, toy_texts
 from toy import make_toy_checkpoint
 
 from clear_bench import disk
-from clear_bench.codes import CODINGS, CodedRows, Coding, code
+from clear_bench.quantise import CODINGS, CodedRows, Coding, code
 from clear_bench.encode import Encoding, encode, pending
 from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
 from clear_bench.models import encoder as module

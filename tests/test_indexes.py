@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from clear_bench import indexes
-from clear_bench.codes import CodedRows, Coding, code
+from clear_bench.quantise import CodedRows, Coding, code
 from clear_bench.errors import EnvironmentFault, InputError, MissingExtraError, UsageError
 from clear_bench.indexes import (
     INDEXES,

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clear_bench import disk
-from clear_bench.codes import CODINGS, CodedRows, Coding, code
+from clear_bench.quantise import CODINGS, CodedRows, Coding, code
 from clear_bench.errors import EnvironmentFault
 from clear_bench.store.cache import list_cache, prune_cache, verify_cache
 from clear_bench.store.embeddings import EmbeddingKey, EmbeddingStore, Shards, StoreDtype

@@ -12,7 +12,7 @@ import numpy as np
 
 from clear_bench import readers
 from clear_bench.api.plan import Read
-from clear_bench.codes import CODINGS, Coding, row_bytes
+from clear_bench.quantise import CODINGS, Coding, row_bytes
 from clear_bench.encode import pending, stored_dtype
 from clear_bench.errors import EnvironmentFault, UsageError
 from clear_bench.indexes import QUANTISED, open_index

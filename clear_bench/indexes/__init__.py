@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from clear_bench.codes import Coding
+    from clear_bench.quantise import Coding
 
 Precision = Literal["fp32", "fp16", "bf16"]
 

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_bench.codes import CodedRows, Coding, code, row_bytes
+from clear_bench.quantise import CodedRows, Coding, code, row_bytes
 from clear_bench.indexes import Index
 from clear_bench.indexes.rows import Hits, Rows, check_width, empty_hits
 

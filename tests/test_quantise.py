@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from clear_bench.codes import CODINGS, CodedRows, Coding, code, cosines, row_bytes
+from clear_bench.quantise import CODINGS, CodedRows, Coding, code, cosines, row_bytes
 
 MATRICES = arrays.arrays(
     np.float32,
