@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_bench.quantise import CODINGS
 from clear_bench.errors import CheckpointError, UsageError
 from clear_bench.models.rows import Advance, EncodedRows
+from clear_bench.quantise import CODINGS
 from clear_bench.settings import StoreDtype
 from clear_bench.store.embeddings import EmbeddingKey, EmbeddingStore, Shards
 from clear_bench.types import Checkpoint, Embeddings, Side, Texts

@@ -24,13 +24,13 @@ from slow_encoding import SlowToy, main, toy_texts
 from toy import make_toy_checkpoint
 
 from clear_bench import disk
-from clear_bench.quantise import CODINGS, CodedRows, Coding, code
 from clear_bench.encode import Encoding, encode, pending
 from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
 from clear_bench.models import encoder as module
 from clear_bench.models import load_encoder, open_checkpoint
 from clear_bench.models.encoder import SentenceEncoder
 from clear_bench.models.objects import from_object
+from clear_bench.quantise import CODINGS, CodedRows, Coding, code
 from clear_bench.settings import ModelSettings
 from clear_bench.store.embeddings import EmbeddingStore
 from clear_bench.types import Checkpoint, Texts, make_texts

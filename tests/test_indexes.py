@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from clear_bench import indexes
-from clear_bench.quantise import CodedRows, Coding, code
 from clear_bench.errors import EnvironmentFault, InputError, MissingExtraError, UsageError
 from clear_bench.indexes import (
     INDEXES,
@@ -27,6 +26,7 @@ from clear_bench.indexes import (
     torch_index,
 )
 from clear_bench.indexes.rows import rounding_error
+from clear_bench.quantise import CodedRows, Coding, code
 from clear_bench.search import Searcher, recall_against_exact
 from clear_bench.types import Embeddings, LanguagePair
 

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clear_bench import disk
-from clear_bench.quantise import CODINGS, CodedRows, Coding, code
 from clear_bench.errors import EnvironmentFault
+from clear_bench.quantise import CODINGS, CodedRows, Coding, code
 from clear_bench.store.cache import list_cache, prune_cache, verify_cache
 from clear_bench.store.embeddings import EmbeddingKey, EmbeddingStore, Shards, StoreDtype
 from clear_bench.types import Embeddings

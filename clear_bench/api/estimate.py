@@ -12,7 +12,6 @@ import numpy as np
 
 from clear_bench import readers
 from clear_bench.api.plan import Read
-from clear_bench.quantise import CODINGS, Coding, row_bytes
 from clear_bench.encode import pending, stored_dtype
 from clear_bench.errors import EnvironmentFault, UsageError
 from clear_bench.indexes import QUANTISED, open_index
@@ -20,6 +19,7 @@ from clear_bench.indexes.quantised import code_bytes
 from clear_bench.models import passage_prompt, query_prompt
 from clear_bench.models.rows import strings
 from clear_bench.models.shape import Shape, Tokenise
+from clear_bench.quantise import CODINGS, Coding, row_bytes
 from clear_bench.settings import StoreDtype
 from clear_bench.store.embeddings import LARGE_SHARD, EmbeddingStore
 from clear_bench.tasks import Task

@@ -7,9 +7,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_bench.quantise import CodedRows, Coding, code, row_bytes
 from clear_bench.indexes import Index
 from clear_bench.indexes.rows import Hits, Rows, check_width, empty_hits
+from clear_bench.quantise import CodedRows, Coding, code, row_bytes
 
 _PASSAGES = 8192
 _SAMPLE = 4096

@@ -21,9 +21,9 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_bench.quantise import CODINGS, CodedRows, code, cosines, row_bytes
 from clear_bench.disk import atomic_write, disk_faults, refuse_system_faults, sha256_file, write_text
 from clear_bench.errors import EnvironmentFault
+from clear_bench.quantise import CODINGS, CodedRows, code, cosines, row_bytes
 from clear_bench.settings import StoreDtype
 from clear_bench.types import Side
 
