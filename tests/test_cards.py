@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,24 @@ from clear_bench.readers.ir import FORMATS_WITH_ANSWERS
 from clear_bench.readers.origins import origin
 from clear_bench.tasks import Task, find_task, group_names, select_pairs, task_names
 
+MEANINGS = {
+    "africlirmatrix": "44b4bfa2dee4",
+    "belebele": "0e6476bf537a",
+    "ciral": "263f567eb074",
+    "curev1": "b030af3d2957",
+    "mini": "4a33f77b67b8",
+    "miracl": "ea8ecb0fd3de",
+    "miracl-hn": "c2501dfc6dac",
+    "mkqa": "342ff990542d",
+    "mlqa": "134b2fda9b7e",
+    "mmarco": "fa0832d77586",
+    "mrtydi": "e448f0b77e5d",
+    "neuclir": "8e113342bc6f",
+    "xor": "2a61c548f50b",
+    "xquad": "95cf4fd5c87e",
+    "xquad-r": "d9e078f01352",
+}
+"""Card -> digest of its languages, codes, counts, pools and pairs, taken when every table spelled every language."""
 BENCHMARKS = tuple(name for name in task_names() if name != "mini")
 
 
@@ -67,6 +88,14 @@ def test_files_of_git_hosts_are_pinned_to_a_commit(task: Task) -> None:
     for entry in task.files.values():
         if entry.startswith("https://raw.githubusercontent.com/"):
             assert re.match(r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/", entry)
+
+
+@pytest.mark.parametrize("name", MEANINGS)
+def test_a_short_card_means_what_the_long_one_meant(name: str) -> None:
+    task = find_task(name)
+    expected = {language: astuple(counts) for language, counts in task.expected.items()}
+    parts = [list(task.languages), dict(task.codes), expected, dict(task.pools), [str(pair) for pair in task.pairs]]
+    assert hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12] == MEANINGS[name]
 
 
 def test_codes_are_complete_and_different(task: Task) -> None:

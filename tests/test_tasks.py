@@ -75,6 +75,21 @@ def test_a_language_without_a_code_is_called_by_its_canonical_one(tmp_path: Path
     assert load_card(write(tmp_path, codes=None)).codes["deu-Latn"] == "deu-Latn"
 
 
+def test_a_star_speaks_for_all_languages_and_a_row_of_its_own_goes_first(tmp_path: Path) -> None:
+    task = load_card(
+        write(
+            tmp_path,
+            codes='{ "*" = "listed", de = "GER" }',  # languages lists eng-Latn, de and arb_Arab
+            expected='{ "*" = { queries = 3 }, en = { passages = 5 }, de = { queries = 4 } }',
+            pools='{ mixed = "*" }',
+        )
+    )
+    assert task.codes == {"eng-Latn": "eng-Latn", "deu-Latn": "GER", "ara-Arab": "arb_Arab"}
+    counts = {language: (one.queries, one.passages) for language, one in task.expected.items()}
+    assert counts == {"eng-Latn": (3, 5), "deu-Latn": (4, None), "ara-Arab": (3, None)}
+    assert task.pools == {"mixed": ("eng-Latn", "deu-Latn", "ara-Arab")}
+
+
 def test_every_optional_key_arrives(tmp_path: Path) -> None:
     path = write(
         tmp_path,
@@ -125,6 +140,8 @@ def test_a_card_without_a_required_key_is_refused_by_its_name(tmp_path: Path, ke
         ({"codes": '{ en = "a/b" }'}, "'a/b' must be letters"),
         ({"codes": "{ en = 5 }"}, "code or pool 5 must be letters"),
         ({"codes": '{ fr = "fr" }'}, r"\[codes\] has 'fr', which is none of the card's languages"),
+        ({"codes": '{ "*" = "short" }'}, r"\[codes\] \"\*\" is 'short', but must be \"listed\""),
+        ({"expected": '{ "*" = { queries = 0 } }'}, r"'\*' 'queries' is 0, but must be a whole number"),
         ({"pools": '{ de = ["en", "ar"] }'}, "pool 'de' is named like a language"),
         ({"pools": '{ mixed = ["en", "fr"] }'}, "'fr', which is none of the card's languages"),
         ({"pools": "{ mixed = [] }"}, "pool 'mixed' is"),

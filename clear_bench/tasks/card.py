@@ -18,6 +18,9 @@ from clear_bench.types import LanguagePair
 
 Raw: TypeAlias = Mapping[str, Any]  # Any: TOML, checked key by key
 
+_EVERY, _LISTED = "*", "listed"
+"""All languages of the card; their codes in the files are the spellings of `languages`."""
+
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "text": (lambda value: isinstance(value, str) and bool(value.strip()), "a text that is not blank"),
     "string": (lambda value: isinstance(value, str), "a text"),
@@ -75,9 +78,9 @@ def load_card(path: str | Path) -> Task:
     raw = read_toml(file, CardError)
     _check_keys(raw, where)
     languages = _languages(raw["languages"], f"{where}: 'languages'")
-    codes = {language: language for language in languages} | _by_language(raw, "codes", languages, where)
+    codes = _codes(raw, languages, where)
     pools = {
-        name: _languages(members, f"{where}: pool {name!r}", languages)
+        name: languages if members == _EVERY else _languages(members, f"{where}: pool {name!r}", languages)
         for name, members in raw.get("pools", {}).items()
     }
     _check_names(raw, codes, pools, where)
@@ -96,7 +99,7 @@ def load_card(path: str | Path) -> Task:
         codes=codes,
         pools=pools,
         select=_select(raw.get("select", {}), where),
-        expected=_expected(_by_language(raw, "expected", languages, where), where),
+        expected=_expected(raw, languages, where),
         overlaps=tuple(raw.get("overlaps", ())),
         groups=tuple(raw.get("groups", ())),
         size=_size(raw.get("size", {}), f"{where}: [size]"),
@@ -140,10 +143,20 @@ def _languages(spellings: Any, where: str, allowed: Sequence[str] | None = None)
 
 
 def _by_language(raw: Raw, key: str, languages: Sequence[str], where: str) -> dict[str, Any]:
-    """Spell the keys of a table canonically."""
-    table = raw.get(key, {})
+    """Return a table of the card with its keys spelled canonically; the row `"*"` is left out."""
+    table = {spelling: row for spelling, row in raw.get(key, {}).items() if spelling != _EVERY}
     keys = _languages(list(table), f"{where}: [{key}]", languages) if table else ()
     return dict(zip(keys, table.values(), strict=True))
+
+
+def _codes(raw: Raw, languages: Sequence[str], where: str) -> dict[str, Any]:
+    """Return the files' code of every language: canonical, or as `languages` spells it, unless it has its own row."""
+    every = raw.get("codes", {}).get(_EVERY)
+    if every not in (None, _LISTED):
+        msg = f'{where}: [codes] "*" is {every!r}, but must be "{_LISTED}": spelled in the files as in \'languages\''
+        raise CardError(msg)
+    spellings = raw["languages"] if every else languages
+    return dict(zip(languages, spellings, strict=True)) | _by_language(raw, "codes", languages, where)
 
 
 def _check_names(raw: Raw, codes: Mapping[str, Any], pools: Iterable[str], where: str) -> None:
@@ -223,11 +236,15 @@ def _select(table: Raw, where: str) -> dict[str, tuple[Scalar, ...]]:
     return values
 
 
-def _expected(table: Raw, where: str) -> dict[str, Counts]:
-    for language, row in table.items():
+def _expected(raw: Raw, languages: Sequence[str], where: str) -> dict[str, Counts]:
+    """Return the expected counts by language; those of the row `"*"` hold where a language states no other."""
+    own = _by_language(raw, "expected", languages, where)
+    every = {_EVERY: raw["expected"][_EVERY]} if _EVERY in raw.get("expected", {}) else {}
+    for language, row in (every | own).items():
         place = f"{where}: [expected] {language!r}"
         _check(row, "table", place)
         refuse_unknown_keys(row, ("queries", "passages"), place)
         for key, count in row.items():
             _check(count, "count", f"{place} {key!r}")
-    return {language: Counts(**row) for language, row in table.items()}
+    shared = every.get(_EVERY, {})
+    return {language: Counts(**(shared | own.get(language, {}))) for language in (languages if every else own)}
