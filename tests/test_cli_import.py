@@ -43,6 +43,22 @@ def imported(capsys: pytest.CaptureFixture[str], *line: str | Path) -> list[Resu
     return [read_result(Path(path)) for path in capsys.readouterr().out.split()]
 
 
+def test_a_second_import_of_the_same_runs_adds_the_metrics_that_are_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.trec").write_text("q1 Q0 d1 1 2 t\nq2 Q0 d2 1 2 t\n")
+    (tmp_path / "qrels.txt").write_text("q1 0 d1 1\nq2 0 d1 1\n")
+    files = ["--run", f"en:en={tmp_path / 'run.trec'}", "--qrels", str(tmp_path / "qrels.txt")]
+    line = ["import", "trec", "--model", "m", "--task", "mine", *files, "--out", str(tmp_path / "out"), "--metrics"]
+    assert [invoke([*line, names]) for names in ("nDCG@10", "P@1,nDCG@10", "P@1")] == [0, 0, 0]
+    assert len(set(capsys.readouterr().out.split())) == 1
+    manifest = json.loads(next(tmp_path.glob("out/*/mine/manifest.json")).read_text())
+    assert manifest["task"]["metrics"] == ["nDCG@10", "P@1"]
+    assert manifest["task"]["main_metric"] == "nDCG@10"
+    (tmp_path / "qrels.txt").write_text("q1 0 d1 1\nq2 0 d2 1\n")
+    assert invoke([*line, "P@1"]) == 2  # other judgements
+
+
 def test_a_result_of_mteb_becomes_means(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     languages = ["eng-Latn", "deu-Latn"]
     content = task_result("BelebeleRetrieval", test=[entry("eng_Latn-deu_Latn", languages, 0.5)])

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from clear_bench import metrics, question
 from clear_bench.api.countable import uncountable
+from clear_bench.api.foreign import KIND as TREC
 from clear_bench.api.plan import Plan, make_plan
 from clear_bench.errors import TamperedError, UsageError
 from clear_bench.indexes import INDEXES
@@ -20,7 +21,7 @@ from clear_bench.store.trec import read_run
 from clear_bench.tasks import select_pairs
 from clear_bench.types import Judgements, LanguagePair, Scores
 
-EXACT = ("auto", *INDEXES, BM25, "trec")
+EXACT = ("auto", *INDEXES, BM25, TREC)
 """Indexes whose first hits do not depend on how many are asked for."""
 
 
@@ -132,7 +133,10 @@ def widen(plan: Plan, old: Result) -> Plan:
     names = list(dict.fromkeys([*old.scores.metrics, *plan.metrics]))
     depth = max(plan.run_depth, old.manifest["run_depth"])
     if set(old.pairs) <= set(plan.pairs):
-        return replace(plan, metrics=tuple(names), run_depth=depth)
+        task = plan.task
+        if task.reader == TREC:  # there is no card: the metrics asked for first say which one is the main one
+            task = replace(task, main_metric=old.manifest["task"]["main_metric"])
+        return replace(plan, task=task, metrics=tuple(names), run_depth=depth)
     pairs = select_pairs(plan.task, [str(pair) for pair in (*old.pairs, *plan.pairs)])
     asked = {"limit": plan.limit, "run_depth": depth, "offline": plan.offline}
     return make_plan(plan.task, pairs, metric_names=names, read=plan.read, **asked)
@@ -175,12 +179,13 @@ def by_pair(table: pa.Table) -> dict[LanguagePair, pa.Table]:
 
 
 def _settings(old: Mapping[str, Any], new: Manifest) -> Iterator[str]:
+    settings = old.get("settings", {})
     rows = [
         ("the model (weights, prompts, settings)", old["model"]["fingerprint"][:12], new["model"]["fingerprint"][:12]),
         ("its kind", old.get("kind"), new["kind"]),
         ("--limit", old.get("limit"), new["limit"]),
         ("the instruction", old["task"].get("instruction"), new["task"]["instruction"]),
-        *((f"--{key.replace('_', '-')}", old["settings"].get(key), value) for key, value in new["settings"].items()),
+        *((f"--{key.replace('_', '-')}", settings.get(key), value) for key, value in new["settings"].items()),
     ]
     for words, there, now in rows:
         if there != now:

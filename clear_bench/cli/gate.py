@@ -164,7 +164,10 @@ def _checks(cells: Cells, base: Result, rule: Rule, against: str) -> list[Check]
     wanted = choose_pairs(base, rule.pairs)
     missing = [str(pair) for pair in wanted if pair not in place]
     if missing:
-        msg = f"the candidate's result of task {base.task!r} lacks {', '.join(missing[:5])}; evaluate these pairs too"
+        msg = (
+            f"the results of task {base.task!r} share no query of {', '.join(missing[:5])} that {cells.metric} counts; "
+            "evaluate these pairs too, or choose another --metric"
+        )
         raise InputError(msg)
     if rule.over == "mean":
         row = mean_of(cells, [place[pair] for pair in wanted], rule.name)
