@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from clear_bench.errors import UsageError
 from clear_bench.registry import unknown
+from clear_bench.types import ENGLISH
 
 
 class _Language(NamedTuple):
@@ -45,6 +47,27 @@ def name(code: str) -> str:
 def short(code: str) -> str:
     """Give the shortest unique spelling: `de`, `arz`, `hi-Latn`; `canonical` takes it back."""
     return _languages()[canonical(code)].short
+
+
+def side(code: str) -> str:
+    """Return the short label of a language side: `de`; a pool or a code that is not a language keeps its name."""
+    try:
+        return short(code)
+    except UsageError:
+        return code
+
+
+def language_name(code: str) -> str:
+    """Return the name of a language side: `German`; a pool or a code that is not a language keeps its name."""
+    try:
+        return name(code)
+    except UsageError:
+        return code
+
+
+def english_first(codes: Iterable[str]) -> tuple[str, ...]:
+    """Return the codes without repeats, English in front; the others keep their order."""
+    return tuple(sorted(dict.fromkeys(codes), key=lambda code: code != ENGLISH))
 
 
 def resource_class(code: str) -> int | None:

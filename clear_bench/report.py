@@ -8,13 +8,13 @@ import json as json_module
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clear_bench.render import escape, model_card, writers
 from clear_bench.render.gains import language_tables, overall_table, pair_table, pool_gains_table
 from clear_bench.render.panels import forests, heatmaps
 from clear_bench.render.provenance import facts
-from clear_bench.render.records import Entry, Gain, Summary, Value
+from clear_bench.render.records import Entry, Summary, Value
 from clear_bench.render.tables import (
     Table,
     every_metric_table,
@@ -24,6 +24,9 @@ from clear_bench.render.tables import (
     result_table,
 )
 from clear_bench.types import LanguagePair
+
+if TYPE_CHECKING:
+    from clear_bench.compare import Difference
 
 SCHEMA = "clear-bench/report/1"
 TALLEST = 60
@@ -44,7 +47,7 @@ def markdown(entries: Sequence[Entry], command: Sequence[str] = ()) -> str:
     if len(entries) > 1:
         parts.append(writers.markdown(overview_table([entry.summary for entry in entries]), level=2))
     for entry in entries:
-        parts.append(f"## {escape.markdown(_heading(entry))}\n")
+        parts.append(f"## {escape.markdown(entry.heading)}\n")
         parts += [f"**Note.** {escape.markdown(note)}\n" for note in entry.notes]
         parts += [writers.markdown(table) for table in tables(entry)]
         parts += [_markdown_source(summary) for summary in (entry.summary, entry.base) if summary]
@@ -141,11 +144,6 @@ def pictures(entry: Entry, form: str) -> dict[str, bytes]:
     return {f"{stem}-{name}.{form}": content for name, content in drawn.items()}
 
 
-def _heading(entry: Entry) -> str:
-    against = f" against {entry.gains.base}" if entry.gains else ""
-    return f"{entry.summary.model}{against} on {entry.summary.title}"
-
-
 def _markdown_source(summary: Summary) -> str:
     rows = tuple(pair for manifest in summary.manifests for pair in facts(manifest))
     table = Table(f"Provenance of {summary.model}", ("what", "value"), rows, left=frozenset({0, 1}))
@@ -235,7 +233,7 @@ def _value(value: Value) -> dict[str, str | int | float | None]:
     }
 
 
-def _gain(gain: Gain, prefix: str = "") -> dict[str, str | int | float | None]:
+def _gain(gain: Difference, prefix: str = "") -> dict[str, str | int | float | None]:
     names = ("base", "candidate", "delta", "lower", "upper", "p", "p_adjusted", "effect", "wins", "ties", "losses")
     numbers = {prefix + name: getattr(gain, name) for name in (*names, "mde")}
     return numbers | {prefix + "reason": gain.reason or (SEVERAL_PAIRS if gain.effect is None else None)}

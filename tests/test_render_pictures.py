@@ -207,6 +207,8 @@ def test_a_summary_without_intervals_is_drawn_without_them(tmp_path: Path) -> No
         code: {group: replace(value, lower=None, upper=None) for group, value in row.items()}
         for code, row in one.summary.languages.items()
     }
-    flat = replace(one, summary=replace(one.summary, cells=bare, languages=languages, groups={}))
+    flat = replace(
+        one, summary=replace(one.summary, cells=bare, languages=languages, by_group={one.summary.metric: {}})
+    )
     for picture in forests(flat):
         assert not [g for g in groups(picture.svg).values() if g.find(f"{SVG}line") is not None]

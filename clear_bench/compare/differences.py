@@ -9,7 +9,7 @@ import numpy as np
 
 from clear_bench import stats
 from clear_bench.compare.pairing import Aligned, Seeds, align, require_metric
-from clear_bench.render.records import side
+from clear_bench.languages import side
 from clear_bench.stats import ClusterSums, Estimate
 from clear_bench.stats.clusters import Floats, Ints
 from clear_bench.types import LanguagePair

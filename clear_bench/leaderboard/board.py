@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from clear_bench.languages import english_first, language_name, side
 from clear_bench.leaderboard.files import MARK
 from clear_bench.leaderboard.questions import bands, questions, with_unique_names
 from clear_bench.leaderboard.references import Reference
 from clear_bench.render.escape import markdown
 from clear_bench.render.numbers import MISSING, bounds, count, points, score
-from clear_bench.render.records import GROUPS, TITLES, Summary, Value, english_first, language_name, side
+from clear_bench.render.records import GROUPS, TITLES, Summary, Value
 from clear_bench.render.tables import Link, Table
 from clear_bench.render.writers import markdown as markdown_table
 

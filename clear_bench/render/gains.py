@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from clear_bench.languages import english_first, language_name, side
 from clear_bench.render.numbers import MISSING, bounds, count, p_value, percent, plain, points, signed
-from clear_bench.render.records import GROUPS, TITLES, Gain, Gains, english_first, language_name, side
+from clear_bench.render.records import GROUPS, TITLES
 from clear_bench.render.tables import Table
+
+if TYPE_CHECKING:
+    from clear_bench.compare import Comparison, Difference
 
 HEADS = (
     "base",
@@ -29,7 +34,7 @@ NOTE = (
 )
 
 
-def cells_of(gain: Gain) -> tuple[str, ...]:
+def cells_of(gain: Difference) -> tuple[str, ...]:
     """Spell one gain under `HEADS`."""
     outcomes = (gain.wins, gain.ties, gain.losses)
     return (
@@ -48,7 +53,7 @@ def cells_of(gain: Gain) -> tuple[str, ...]:
     )
 
 
-def overall_table(gains: Gains) -> Table:
+def overall_table(gains: Comparison) -> Table:
     """Lay out the macro means, and what direct pairs gained by what training saw."""
     rows = [(TITLES.get(name, name), *cells_of(gain)) for name, gain in gains.groups.items()]
     rows += [(f"direct, {seen_words(name)}", *cells_of(gain)) for name, gain in gains.seen.items()]
@@ -56,7 +61,7 @@ def overall_table(gains: Gains) -> Table:
     return Table("Gains by group of pairs", ("pairs", *HEADS), tuple(rows), NOTE)
 
 
-def language_tables(gains: Gains) -> Iterable[Table]:
+def language_tables(gains: Comparison) -> Iterable[Table]:
     """Lay out the gains of every language, one table per group of pairs."""
     for group in GROUPS:
         rows = by_language(gains, group)
@@ -65,14 +70,14 @@ def language_tables(gains: Gains) -> Iterable[Table]:
             yield Table(f"Gains by language, {TITLES[group]}", ("language", *HEADS), named, NOTE)
 
 
-def pair_table(gains: Gains) -> Table:
+def pair_table(gains: Comparison) -> Table:
     """Lay out the gain of every pair."""
     rows = ((f"{side(pair.query)} → {side(pair.passage)}", *cells_of(gain)) for pair, gain in gains.cells.items())
     note = f"{NOTE} Here adjusted for a map of many cells (Benjamini-Hochberg): one cell alone is no claim."
     return Table("Gains by pair, query → passage", ("pair", *HEADS), tuple(rows), note)
 
 
-def pool_gains_table(gains: Gains) -> Table:
+def pool_gains_table(gains: Comparison) -> Table:
     """Lay out the gains over passages in mixed languages, under every metric."""
     rows = (
         (f"{gain.pair and side(gain.pair.query)} {gain.metric}", *cells_of(gain))
@@ -81,7 +86,7 @@ def pool_gains_table(gains: Gains) -> Table:
     return Table("Gains over passages in mixed languages", ("query language, metric", *HEADS), tuple(rows), NOTE)
 
 
-def by_language(gains: Gains, group: str) -> dict[str, Gain]:
+def by_language(gains: Comparison, group: str) -> dict[str, Difference]:
     """Select the gains of one group of pairs by language, English first, adjusted for the other languages."""
     adjusted = {row.pair: row for row in gains.families[group].rows} if group in gains.families else {}
     found = {code: gains.languages[code].get(group) for code in english_first(gains.languages)}

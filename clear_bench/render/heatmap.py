@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from clear_bench.languages import language_name, side
 from clear_bench.render.axis import Ramp
 from clear_bench.render.escape import html
 from clear_bench.render.numbers import MISSING, minus, points, signed
-from clear_bench.render.records import language_name, side
 from clear_bench.types import LanguagePair
 
 GUTTER, FOOT = 52, 46

@@ -13,13 +13,14 @@ from typing import Any
 
 from markupsafe import Markup
 
+from clear_bench.languages import language_name, side
 from clear_bench.render import panels
 from clear_bench.render.escape import printable
 from clear_bench.render.gains import HEADS, NOTE, cells_of, language_tables, overall_table, pair_table, pool_gains_table
 from clear_bench.render.numbers import minus, points, signed
 from clear_bench.render.panels import Figure, Picture
 from clear_bench.render.provenance import facts
-from clear_bench.render.records import Change, Entry, Summary, language_name, side
+from clear_bench.render.records import Change, Entry, Summary
 from clear_bench.render.tables import (
     Table,
     every_metric_table,
@@ -120,7 +121,7 @@ def _section(entry: Entry, anchor: str) -> Section:
     summary, gains = entry.summary, entry.gains
     return Section(
         anchor=anchor,
-        title=_heading(entry),
+        title=entry.heading,
         lead=_describe(summary),
         metric=summary.metric,
         base=gains.base if gains else None,
@@ -146,18 +147,13 @@ def _marked(pictures: Any) -> list[Picture]:  # Any: an iterable of pictures; th
 
 
 def _title(entries: Sequence[Entry]) -> str:
-    return _heading(entries[0]) if len(entries) == 1 else f"{len(entries)} results"
+    return entries[0].heading if len(entries) == 1 else f"{len(entries)} results"
 
 
 def _lead(entries: Sequence[Entry]) -> str:
     models = list(dict.fromkeys(entry.summary.model for entry in entries))
     tasks = list(dict.fromkeys(entry.summary.title for entry in entries))
     return f"Cross-lingual retrieval: {', '.join(models)} on {', '.join(tasks)}."
-
-
-def _heading(entry: Entry) -> str:
-    against = f" against {entry.gains.base}" if entry.gains else ""
-    return f"{entry.summary.model}{against} on {entry.summary.title}"
 
 
 def _describe(summary: Summary) -> str:

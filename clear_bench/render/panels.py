@@ -6,27 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clear_bench.languages import english_first, language_name, side
 from clear_bench.render.axis import gain_ramp, score_ramp
 from clear_bench.render.forest import Mark, forest, span
 from clear_bench.render.gains import by_language, seen_words
 from clear_bench.render.heatmap import WIDEST, heatmap
 from clear_bench.render.numbers import bounds, minus, p_value, points, signed
-from clear_bench.render.records import (
-    GROUPS,
-    TITLES,
-    Entry,
-    Gain,
-    Gains,
-    Summary,
-    Trend,
-    Value,
-    english_first,
-    language_name,
-    side,
-)
+from clear_bench.render.records import GROUPS, TITLES, Entry, Summary, Value
 from clear_bench.render.trend import Dot, trend
 
 if TYPE_CHECKING:
+    from clear_bench.compare import Comparison, Difference, Trend
     from clear_bench.types import LanguagePair
 
 STRONG = 0.05
@@ -84,7 +74,7 @@ def _figure(name: str, entry: Entry) -> Figure:
     return Figure(*head, minus(signed(gain.delta)), span, direction(gain), points(gain.base))
 
 
-def direction(gain: Gain) -> str:
+def direction(gain: Difference) -> str:
     """Name the sign of a gain whose interval excludes 0."""
     if gain.lower is not None and gain.lower > 0:
         return "gain"
@@ -136,7 +126,7 @@ def forests(entry: Entry) -> Iterator[Picture]:
         yield Picture(f"forest-{group}", TITLES[group], svg, GROUP_WORDS[group])
 
 
-def _gain_marks(gains: Gains, group: str) -> list[Mark]:
+def _gain_marks(gains: Comparison, group: str) -> list[Mark]:
     marks = [_gain_mark(side(code), gain, language_name(code)) for code, gain in by_language(gains, group).items()]
     whole = [_gain_mark("mean", gains.groups[group], "mean", is_mean=True)] if group in gains.groups else []
     return [*marks, *whole] if marks else []
@@ -151,7 +141,7 @@ def _score_marks(summary: Summary, group: str) -> list[Mark]:
     return [*marks, *whole] if marks else []
 
 
-def _gain_mark(label: str, gain: Gain, name: str, *, is_mean: bool = False) -> Mark:
+def _gain_mark(label: str, gain: Difference, name: str, *, is_mean: bool = False) -> Mark:
     span = bounds(gain.lower, gain.upper, sign=True)
     hint = f"{name}: {points(gain.base)} to {points(gain.candidate)}, gain {signed(gain.delta)} ({span})"
     tested = f", p {p_value(gain.p)}, adjusted {p_value(gain.p_adjusted)}" if gain.p is not None else ""
@@ -195,7 +185,7 @@ def direct(entry: Entry) -> Iterator[Picture]:
         )
 
 
-def _direct_groups(gains: Gains) -> Iterator[Picture]:
+def _direct_groups(gains: Comparison) -> Iterator[Picture]:
     marks = (
         [_gain_mark("all", gains.groups["direct"], "all direct pairs", is_mean=True)]
         if "direct" in gains.groups

@@ -7,12 +7,13 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from clear_bench.errors import MissingExtraError
+from clear_bench.languages import side
 from clear_bench.render.axis import gain_ramp, score_ramp
 from clear_bench.render.escape import printable
 from clear_bench.render.forest import Mark
 from clear_bench.render.numbers import points, signed
 from clear_bench.render.panels import marks
-from clear_bench.render.records import TITLES, Entry, side
+from clear_bench.render.records import TITLES, Entry
 from clear_bench.types import LanguagePair
 
 if TYPE_CHECKING:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from clear_bench.types import ENGLISH, LanguagePair, seen_in_training
+from clear_bench.languages import english_first
+from clear_bench.types import LanguagePair, seen_in_training
+
+if TYPE_CHECKING:
+    from clear_bench.compare import Comparison
 
 GROUPS = ("monolingual", "x-en", "en-x", "direct")
 """The columns of a language table, as `LanguagePair.kind` names them; monolingual has the English cell in it here."""
@@ -132,142 +136,6 @@ class Summary:
         return english_first(pair.query for pair in self.pairs), english_first(pair.passage for pair in self.pairs)
 
 
-class Gain(Protocol):
-    """A paired difference of candidate and base, as `compare` makes it; None is unknown."""
-
-    @property
-    def pair(self) -> LanguagePair | None:
-        """None for means over pairs."""
-
-    @property
-    def metric(self) -> str:
-        """What was measured."""
-
-    @property
-    def base(self) -> float:
-        """Mean of the base, 0-1."""
-
-    @property
-    def candidate(self) -> float:
-        """Mean of the candidate."""
-
-    @property
-    def delta(self) -> float:
-        """Candidate minus base."""
-
-    @property
-    def lower(self) -> float | None:
-        """Of the 95 % interval of the difference."""
-
-    @property
-    def upper(self) -> float | None:
-        """Of the 95 % interval of the difference."""
-
-    @property
-    def p(self) -> float | None:
-        """Two-sided, not adjusted."""
-
-    @property
-    def p_adjusted(self) -> float | None:
-        """Adjusted for the table it stands in."""
-
-    @property
-    def effect(self) -> float | None:
-        """Cohen's d of the per-query differences."""
-
-    @property
-    def wins(self) -> int | None:
-        """Queries that the candidate answers better."""
-
-    @property
-    def ties(self) -> int | None:
-        """Queries with equal scores."""
-
-    @property
-    def losses(self) -> int | None:
-        """Queries that the candidate answers worse."""
-
-    @property
-    def n(self) -> int:
-        """Queries, 0 where unknown."""
-
-    @property
-    def clusters(self) -> int:
-        """Independent clusters of queries, 0 where unknown."""
-
-    @property
-    def mde(self) -> float | None:
-        """Minimum detectable effect."""
-
-    @property
-    def reason(self) -> str | None:
-        """Why there is no interval."""
-
-
-class Trend(Protocol):
-    """How gains follow the languages' resources."""
-
-    @property
-    def slope(self) -> float:
-        """Gain per resource class."""
-
-    @property
-    def p(self) -> float | None:
-        """By permutation over languages."""
-
-    @property
-    def languages(self) -> int:
-        """Languages whose class is known."""
-
-
-class Family(Protocol):
-    """Gains that are tested together."""
-
-    @property
-    def rows(self) -> Sequence[Gain]:
-        """Adjusted for each other."""
-
-
-class Gains(Protocol):
-    """What a candidate gained over its base on one task, as `compare` makes it."""
-
-    @property
-    def base(self) -> str:
-        """How the base is called."""
-
-    @property
-    def cells(self) -> Mapping[LanguagePair, Gain]:
-        """Every pair; adjusted for a map of many cells."""
-
-    @property
-    def families(self) -> Mapping[str, Family]:
-        """Tables; those named like a group of pairs hold its pairs."""
-
-    @property
-    def groups(self) -> Mapping[str, Gain]:
-        """Macro means over groups of pairs, as in `Summary.groups`."""
-
-    @property
-    def languages(self) -> Mapping[str, Mapping[str, Gain]]:
-        """Language -> group -> gain, as in `Summary.languages`."""
-
-    @property
-    def seen(self) -> Mapping[str, Gain]:
-        """Direct pairs by how many of their languages training saw."""
-
-    @property
-    def pivot(self) -> Gain | None:
-        """Mean of the direct gains less what their legs through English gained."""
-
-    @property
-    def trends(self) -> Mapping[str, Trend]:
-        """By group of pairs."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader must know."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
     """One query whose score changed, with its texts where they are at hand."""
@@ -287,7 +155,7 @@ class Entry:
     """A result in a report, with what it gained over a baseline and the queries worth reading."""
 
     summary: Summary
-    gains: Gains | None = None
+    gains: Comparison | None = None
     changes: Sequence[Change] = ()
     """Largest gains first, largest losses last; without a baseline the queries with the lowest scores."""
     margin: float | None = None
@@ -295,36 +163,15 @@ class Entry:
     base: Summary | None = None
 
     @property
+    def heading(self) -> str:
+        """Name the model, its baseline and the task."""
+        against = f" against {self.gains.base}" if self.gains else ""
+        return f"{self.summary.model}{against} on {self.summary.title}"
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know before the numbers."""
         if self.gains:
-            return tuple(self.gains.notes)
+            return self.gains.notes
         partial = (f"Partial result: {self.summary.limits}.",) if self.summary.limits else ()
         return (*partial, f"{self.summary.seen}.") if self.summary.seen else partial
-
-
-def english_first(codes: Iterable[str]) -> tuple[str, ...]:
-    """Drop repeats and put English in front; the others keep their order."""
-    return tuple(sorted(dict.fromkeys(codes), key=lambda code: code != ENGLISH))
-
-
-def side(code: str) -> str:
-    """Label a language side: `de`; a pool or a code that is no language keeps its name."""
-    from clear_bench import languages
-    from clear_bench.errors import UsageError
-
-    try:
-        return languages.short(code)
-    except UsageError:
-        return code
-
-
-def language_name(code: str) -> str:
-    """Name a language side in words: `German`; a pool or a code that is no language keeps its name."""
-    from clear_bench import languages
-    from clear_bench.errors import UsageError
-
-    try:
-        return languages.name(code)
-    except UsageError:
-        return code

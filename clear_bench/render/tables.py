@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from clear_bench.languages import english_first, language_name, side
 from clear_bench.render.numbers import MISSING, bounds, count, points, score
-from clear_bench.render.records import GROUPS, TITLES, Summary, Value, english_first, language_name, side
+from clear_bench.render.records import GROUPS, TITLES, Summary, Value
 from clear_bench.types import LanguagePair
 
 MATRIX_LIMIT = 16
