@@ -6,10 +6,13 @@ import json
 import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from clear_bench.errors import UsageError, UserError
+from clear_bench.registry import near_miss, refuse_unknown_keys
 
 DEPTH = 64
 """Tables and lists within each other: no document of ours needs ten, and Python's own functions recurse on them."""
@@ -18,6 +21,20 @@ _MARKS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UT
 """Byte order marks that Windows tools write, and what they say."""
 
 Document = dict[str, Any]  # Any: JSON or TOML, checked by whoever reads it
+T = TypeVar("T")
+
+_WORDS: Mapping[object, str] = {
+    **{str: "a text", bool: "true or false", int: "a whole number", float: "a number"},
+    **{list: "a list", dict: "a table"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a number must fulfil, as part of a field's type: `Annotated[int, Demand(lambda n: n > 0, "positive")]`."""
+
+    fits: Callable[[float], bool]
+    words: str
 
 
 def read_json(path: Path, refuse: type[UserError], *, allow_nan: bool = False) -> Document:
@@ -45,6 +62,87 @@ def tables(content: Mapping[str, Any], key: str, where: str) -> list[Document]: 
     if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
         raise UsageError(f"{where}: write {key!r} as tables [[{key}]], with two brackets")
     return found
+
+
+def read_as(
+    kind: type[T], table: object, where: str, refuse: type[UserError] = UsageError, *, lone_items: bool = False
+) -> T:
+    """Return a dataclass filled from TOML or JSON, each value checked against the type of its field.
+
+    Tables become dataclasses or mappings, lists become tuples, and whole numbers pass as floats; with `lone_items` one
+    item passes for a list. Raises `refuse` for a key that no field reads, with the nearest one, for a missing key and
+    for a value of another type.
+    """
+    found: T = _Reader(where, refuse, lone_items).value(kind, table, "")
+    return found
+
+
+def as_document(value: object) -> Any:  # Any: JSON
+    """Return a dataclass, with all that it holds, as the objects and lists that `read_as` reads."""
+    if is_dataclass(value):
+        return {one.name: as_document(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: as_document(part) for key, part in value.items()}
+    return [as_document(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Checks values against type hints; `path` leads to a value inside the document: `training.steps`."""
+
+    where: str
+    refuse: type[UserError]
+    lone_items: bool
+
+    def value(self, hint: Any, value: Any, path: str) -> Any:  # Any: type hints, and values of any of these types
+        origin, parts = get_origin(hint), get_args(hint)
+        if origin is Annotated:
+            return self._demanded(parts[1], self.value(parts[0], value, path), path)
+        if origin in (Union, UnionType):
+            optional = value is None and NoneType in parts
+            return None if optional else self.value(next(part for part in parts if part is not NoneType), value, path)
+        if origin is Literal:
+            return self._choice(parts, value, path)
+        if origin is tuple:
+            items = [value] if self.lone_items and not isinstance(value, list) else self._checked(list, value, path)
+            return tuple(self.value(parts[0], item, path) for item in items)
+        if isinstance(origin, type) and issubclass(origin, Mapping):
+            table = self._checked(dict, value, path)
+            return {key: self.value(parts[1], item, f"{path}.{key}") for key, item in table.items()}
+        return self._record(hint, value, path) if is_dataclass(hint) else self._checked(hint, value, path)
+
+    def _record(self, kind: Any, value: object, path: str) -> Any:  # Any: a dataclass
+        table, hints = self._checked(dict, value, path), get_type_hints(kind, include_extras=True)
+        place = f"{self.where}: {path}" if path else self.where
+        refuse_unknown_keys(table, hints, place, self.refuse)
+        for one in fields(kind):
+            if one.name not in table and one.default is one.default_factory is MISSING:
+                raise self.refuse(f"{place} has no {one.name!r}")
+        prefix = f"{path}." if path else ""
+        return kind(**{key: self.value(hints[key], item, f"{prefix}{key}") for key, item in table.items()})
+
+    def _checked(self, kind: type, value: Any, path: str) -> Any:  # Any: of that kind
+        if kind is float and type(value) is int:
+            return float(value)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind not in (bool, object)):
+            self._fail(value, path, _WORDS[kind])
+        if isinstance(value, str) and "\0" in value:
+            self._fail(value, path, "a text without null characters")
+        return value
+
+    def _choice(self, choices: tuple[Any, ...], value: object, path: str) -> Any:  # Any: one of the choices
+        if value not in choices:
+            hint = near_miss(value, choices) if isinstance(value, str) else ""
+            self._fail(value, path, " or ".join(map(repr, choices)) + (f"; {hint}" if hint else ""))
+        return value
+
+    def _demanded(self, demand: Demand, value: Any, path: str) -> Any:  # Any: a number or None
+        if value is not None and not (math.isfinite(value) and demand.fits(value)):
+            self._fail(value, path, demand.words)
+        return value
+
+    def _fail(self, value: object, path: str, words: str) -> NoReturn:
+        raise self.refuse(f"{self.where}: {path or 'it'} is {value!r}, but must be {words}")
 
 
 def _parse(path: Path, load: Callable[[str], Any], kind: str, refuse: type[UserError], allow_nan: bool) -> Document:

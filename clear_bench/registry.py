@@ -15,12 +15,18 @@ T = TypeVar("T")
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """Word the message for a name that is not in a table: the value, the near misses, else the first choices."""
     names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=3, cutoff=0.6)
-    close = [n for n in names if n.lower() in near]
-    if close:
-        return f"unknown {what} {name!r}; did you mean {', '.join(repr(n) for n in close)}?"
+    if hint := near_miss(name, names):
+        return f"unknown {what} {name!r}; {hint}"
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return f"unknown {what} {name!r}; known: {shown}"
+
+
+def near_miss(name: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'x'?` with the known names nearest to a mistyped one; nothing where none is near."""
+    names = list(known)
+    near = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=3, cutoff=0.6)
+    close = [repr(n) for n in names if n.lower() in near]
+    return f"did you mean {', '.join(close)}?" if close else ""
 
 
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:

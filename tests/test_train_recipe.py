@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from clear_bench.documents import read_as
 from clear_bench.errors import UsageError
 from clear_bench.losses import LOSSES
 from clear_bench.train.files import place_texts
 from clear_bench.train.guard import guard
-from clear_bench.train.recipe import find_recipe, load_recipe, parse_recipe
+from clear_bench.train.recipe import Recipe, find_recipe, load_recipe
 from clear_bench.train.sources import read_rows
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -146,9 +147,9 @@ def test_the_papers_recipe_has_the_papers_settings() -> None:
         (MINIMAL + "step = 3\n", "did you mean 'steps'"),
         (MINIMAL + "[los]\nname = 'clear'\n", "did you mean 'loss'"),
         (MINIMAL + '[loss]\nname = "claer"\n', "did you mean 'clear'"),
-        (MINIMAL + "[loss]\nalpha = 'much'\n", "should be of type float"),
-        (MINIMAL + "[batch]\nsize = 2.5\n", "should be of type int"),
-        (MINIMAL + "[batch]\nsize = true\n", "should be of type int"),
+        (MINIMAL + "[loss]\nalpha = 'much'\n", "must be a number"),
+        (MINIMAL + "[batch]\nsize = 2.5\n", "must be a whole number"),
+        (MINIMAL + "[batch]\nsize = true\n", "must be a whole number"),
         (MINIMAL + "[batch]\nsize = 0\n", "batch.size is 0"),
         (MINIMAL + "[batch]\nlanguages = 'mixd'\n", "did you mean 'mixed'"),
         (MINIMAL + "epochs = 2\n", "one of them"),
@@ -179,7 +180,7 @@ def test_set_overrides_one_value_and_keeps_its_type(tmp_path: Path) -> None:
         ("trainin.seed=3", "did you mean 'training'"),
         ("seed=3", "section.key=value"),
         ("training.seed", "section.key=value"),
-        ("training.seed=x", "should be of type int"),
+        ("training.seed=x", "must be a whole number"),
         ("model.dropout=1", "model.dropout is 1.0"),
         ("model.dropout=-0.1", "model.dropout is -0.1"),
     ],
@@ -197,5 +198,5 @@ def test_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:
 
 
 def test_a_parsed_recipe_has_the_defaults_of_the_paper() -> None:
-    recipe = parse_recipe(GOOD, "here")
+    recipe = read_as(Recipe, GOOD, "here")
     assert (recipe.loss.name, recipe.loss.scale, recipe.loss.alpha) == ("clear", 20.0, None)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from clear_bench.documents import tables
+from clear_bench.documents import read_as, tables
 from clear_bench.errors import InputError, UsageError
 from clear_bench.registry import refuse_unknown_keys
 from clear_bench.types import ENGLISH, LanguagePair
@@ -19,14 +19,6 @@ MARGIN = 0.01
 ENGLISH_PAIR = LanguagePair(ENGLISH, ENGLISH)
 
 _SHARED = {"margin", "metric", "tasks"}
-_KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
-    "margin": ((int, float), "number"),
-    "metric": (str, "text"),
-    "name": (str, "text"),
-    "over": (str, "text"),
-    "tasks": (list, "list of texts"),
-    "pairs": (list, "list of texts"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +55,13 @@ def read_rules(config: Mapping[str, Any], where: str) -> list[Rule]:  # Any: TOM
     english = config.get("english", True)
     if not isinstance(english, bool):
         raise UsageError(f"{where}: english = {english!r} is neither true nor false")
-    rules = [_rule(shared, where)] if english else []
+    rules = [read_as(Rule, shared, where)] if english else []
     for i, table in enumerate(tables(config, "gate", where), start=1):
         place = f"{where} [[gate]] {i}"
-        refuse_unknown_keys(table, _KINDS, place)
+        rule = read_as(Rule, {"name": f"gate {i}", **shared, **table}, place)
         if not table.get("pairs"):
             raise UsageError(f"{place}: name the pairs it judges, for example pairs = ['direct']")
-        rules.append(_rule({"name": f"gate {i}", **shared, **table}, place))
+        rules.append(rule)
     if not rules:
         raise UsageError(f"{where}: no gate is left; drop english = false or add a [[gate]]")
     return rules
@@ -100,16 +92,6 @@ def choose_pairs(result: Result, patterns: Sequence[str]) -> tuple[LanguagePair,
     if not chosen:
         raise InputError(_no_pair(result, patterns))
     return chosen
-
-
-def _rule(table: Mapping[str, Any], where: str) -> Rule:
-    for key, value in table.items():
-        kind, named = _KINDS[key]
-        fits = isinstance(value, kind) and not isinstance(value, bool)
-        if not fits or (isinstance(value, list) and not all(isinstance(part, str) for part in value)):
-            raise UsageError(f"{where}: {key} = {value!r} is no {named}")
-    settings: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    return Rule(**settings)  # Any: the kinds were checked above
 
 
 def _no_pair(result: Result, patterns: Sequence[str]) -> str:

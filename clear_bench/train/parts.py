@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from clear_bench.documents import Demand
+
+_POSITIVE, _NOT_NEGATIVE = (
+    Demand(lambda number: number > 0, "positive"),
+    Demand(lambda number: number >= 0, "0 or more"),
+)
+Count = Annotated[int, _POSITIVE]
+Natural = Annotated[int, _NOT_NEGATIVE]
+Amount = Annotated[float, _POSITIVE]
+NotNegative = Annotated[float, _NOT_NEGATIVE]
+Share = Annotated[float, Demand(lambda share: 0 <= share < 1, "a share of at least 0 and below 1")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +25,9 @@ class ModelPart:
 
     base: str = ""
     """A sentence-transformers folder, a hub id (`id@revision`) or `embedded:NAME`."""
-    query_length: int | None = None
+    query_length: Count | None = None
     """Tokens of a query; the model's own limit unless told."""
-    passage_length: int | None = None
+    passage_length: Count | None = None
     query_prompt: str | None = None
     """Put before queries; the model's own unless told. Another than the model's is refused without `new_prompts`."""
     passage_prompt: str | None = None
@@ -30,13 +42,13 @@ class ModelPart:
     multilingual model is its vocabulary. Those texts are cut as before, others into shorter pieces."""
     vocabulary_texts: tuple[str, ...] = ()
     """Collections or files whose texts the trimmed vocabulary must know, such as those of the evaluation."""
-    dropout: float | None = None
+    dropout: Share | None = None
     """Share of activations zeroed while training; the model's own unless told. 0 makes a step on a CPU about twice as
     fast, where attention with dropout has no fused kernel."""
     gradient_checkpointing: bool = False
-    lora_rank: int = 0
+    lora_rank: Natural = 0
     """Train low-rank adapters of this rank and merge them at the end; 0 trains the weights themselves."""
-    lora_alpha: float | None = None
+    lora_alpha: NotNegative | None = None
     lora_targets: tuple[str, ...] = ("query", "key", "value", "dense")
 
 
@@ -56,7 +68,7 @@ class DataPart:
     """Keep the items of a collection whose `split` field has this value, where they have one."""
     languages: tuple[str, ...] = ()
     """Target languages by the codes of the data; empty means all."""
-    negatives: int = 5
+    negatives: Natural = 5
     """Hard negatives a row, and query negatives where the loss takes them; rows with fewer are dropped and counted."""
     negatives_file: str | None = None
     """Negatives (`_id`, `neg`) that lie elsewhere than in a collection's own negatives.jsonl.gz; [mine] fills it in."""
@@ -72,7 +84,7 @@ class DataPart:
     """Role -> column, where a column has a name of its own."""
     not_in: tuple[str, ...] = ()
     """Evaluation collections whose passages must not occur in the training data."""
-    near_duplicate: float = 0.8
+    near_duplicate: Amount = 0.8
     """Share of common word 5-grams from which a passage counts as the same."""
     drop_leaks: bool = False
     """Drop rows whose passages occur in `not_in`, and count them; otherwise the run is refused."""
@@ -87,14 +99,14 @@ class MinePart:
 
     model: str = ""
     """`bm25`, or a checkpoint as `model.base` takes it; empty: no mining."""
-    margin: float = 0.05
+    margin: Share = 0.05
     """A passage that is as similar as (1 - margin) x the positive may be relevant itself and is left out
     (Moreira et al. 2024, NV-Retriever: TopK-PercPos)."""
-    depth: int = 50
+    depth: Count = 50
     """Ranks looked at."""
-    skip: int = 0
+    skip: Natural = 0
     """First ranks left out."""
-    keep: int = 10
+    keep: Count = 10
     """Negatives kept of each query; more than `data.negatives`, for some lack a translated query."""
 
 
@@ -106,9 +118,9 @@ class TranslatePart:
     """A seq2seq model such as NLLB: a folder or a hub id (`id@revision`), with safetensors; empty: no translation."""
     languages: tuple[str, ...] = ()
     """Target languages in any spelling; rows carry the spelling given here."""
-    batch_size: int = 16
-    num_beams: int = 4
-    max_length: int = 128
+    batch_size: Count = 16
+    num_beams: Count = 4
+    max_length: Count = 128
     """Tokens of a query and of its translation; what is longer is left out and counted."""
 
 
@@ -119,16 +131,16 @@ class LossPart:
     name: str = "clear"
     alpha: float | None = None
     beta: float | None = None
-    scale: float = 20.0
+    scale: Amount = 20.0
     cached: bool = True
-    mini_batch_size: int = 32
+    mini_batch_size: Count = 32
     """Texts of one forward; a cached loss keeps the activations of one of them, an uncached loss of all."""
-    mini_batch_num_tokens: int | None = None
+    mini_batch_num_tokens: Count | None = None
     kl_over: Literal["all", "common", "in_batch"] = "all"
     mask_false_negatives: bool = False
     """Leave a row's own passage out where it occurs among the candidates: an equal text, or an equal id where the
     data has ids (a column `NAME_id` beside each passage column)."""
-    preserve_english: float = 0.0
+    preserve_english: NotNegative = 0.0
     """Weight of a term beside the loss: 1 - cosine of anchors and positives to the frozen base's vectors of them."""
     gather_across_devices: bool = False
     matryoshka: tuple[int, ...] = ()
@@ -139,11 +151,11 @@ class LossPart:
 class BatchPart:
     """How rows are put together; the same for every loss, so that losses can be compared."""
 
-    size: int = 32
+    size: Count = 32
     """Rows of one process in one step."""
     languages: Literal["homogeneous", "mixed"] = "homogeneous"
     """One target language a batch: harder query negatives. In a mixed batch the language alone tells many apart."""
-    temperature: float = 1.0
+    temperature: Amount = 1.0
     """Languages are drawn with p ~ rows^(1 / temperature); large values even them out."""
 
 
@@ -151,21 +163,21 @@ class BatchPart:
 class TrainingPart:
     """The optimisation."""
 
-    steps: int | None = None
-    epochs: float | None = None
-    learning_rate: float = 5e-5
+    steps: Count | None = None
+    epochs: Amount | None = None
+    learning_rate: Amount = 5e-5
     schedule: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
-    warmup: float = 0.05
+    warmup: NotNegative = 0.05
     """Share of the steps below 1, else a number of steps."""
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    accumulate: int = 1
+    weight_decay: NotNegative = 0.0
+    max_grad_norm: NotNegative = 1.0
+    accumulate: Count = 1
     precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
-    log_every: int = 10
-    save_every: int = 0
+    seed: Natural = 0
+    log_every: Count = 10
+    save_every: Natural = 0
     """Steps between the states that `--resume` starts from; 0 saves at the end only."""
-    evaluate_every: int = 0
+    evaluate_every: Natural = 0
     device: str | None = None
     trackers: tuple[str, ...] = ()
     """wandb, tensorboard, mlflow, ...; one that fails is left behind with a warning."""
@@ -179,7 +191,7 @@ class EvaluationPart:
     """Names or paths of task cards; without one the last step is kept."""
     pairs: tuple[str, ...] = ()
     """Patterns such as `en:en` and `x-en`; all pairs of the tasks unless told."""
-    limit: int | None = None
+    limit: Count | None = None
     """The first N queries of each language: a small sample is enough to choose a step."""
-    english_margin: float = 0.01
+    english_margin: NotNegative = 0.01
     """The most that the main metric may fall in English for a checkpoint to be chosen."""

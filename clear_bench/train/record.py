@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clear_bench.disk import write_text
+from clear_bench.documents import as_document
 from clear_bench.errors import InputError, UsageError
 from clear_bench.losses import LOSSES
 from clear_bench.train.files import translation_records
@@ -32,7 +33,6 @@ LOG = "logs/train.jsonl"
 """In a folder of its own: files beside the weights are taken for parts of the model."""
 COUNTERS = "counters.json"
 """Rows and tokens that were seen up to a saved state; written last, so that a state without it is cut off."""
-PACKAGES = ("clear-bench", "torch", "sentence-transformers", "transformers", "accelerate", "datasets")
 FREE = {
     "training": ("device", "log_every", "save_every", "trackers"),
     "loss": ("mini_batch_size", "mini_batch_num_tokens"),
@@ -49,29 +49,22 @@ PATHS = {
 
 def describe(prepared: Prepared, checkpoint: Checkpoint) -> dict[str, Any]:
     """Say what makes a run what it is: recipe, data, batches and base, without places and display settings."""
-    recipe = prepared.recipe.as_dict()
+    recipe = as_document(prepared.recipe)
     for section, keys in [*FREE.items(), *PATHS.items()]:
         recipe[section] = {key: value for key, value in recipe[section].items() if key not in keys}
-    identity = {
+    return {
         "recipe": recipe,
         "data": prepared.rows.digest,
         "batches": prepared.checksum,
         "steps": prepared.steps,
         "base": checkpoint.fingerprint,
     }
-    return _plain(identity)
-
-
-def _plain(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn tuples into lists, as in a file that was read back."""
-    plain: dict[str, Any] = json.loads(json.dumps(identity))
-    return plain
 
 
 def _read_identity(found: Mapping[str, Any]) -> dict[str, Any]:
     """Complete an identity that an earlier version wrote: a setting that it did not know stood at its default."""
     recipe = dict(_object(found, "recipe"))
-    for section, defaults in _plain(Recipe().as_dict()).items():
+    for section, defaults in as_document(Recipe()).items():
         known = {k: v for k, v in defaults.items() if k not in (*FREE.get(section, ()), *PATHS.get(section, ()))}
         recipe[section] = {**known, **_object(recipe, section)}
     return {**found, "recipe": recipe}
