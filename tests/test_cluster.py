@@ -56,7 +56,7 @@ import os, signal, sys, threading, time
 from pathlib import Path
 import psutil
 from clear_bench.cluster import index
-from clear_bench.cli import invoke
+from clear_bench.cli import main
 
 index.GROUP = 2000
 what, cache, arguments = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
@@ -68,17 +68,18 @@ def kill():
     while written() < 2:
         time.sleep(0.01)
     own = psutil.Process().children(recursive=True)
-    names = {"worker": ["ray::Worker"], "cluster": ["gcs_server", "ray::Worker"]}[what]
-    chosen = [one for one in own if any(name in " ".join(one.cmdline()[:1]) for name in names)]
+    names = {"worker": ["ray::Worker"], "cluster": ["gcs_server", "ray::Worker"], "node": ["raylet"]}[what]
+    chosen = [one for one in own if any(name in " ".join(one.cmdline()[:1] or [one.name()]) for name in names)]
     print("killed", [one.name() for one in chosen], "after", written(), file=sys.stderr, flush=True)
     for one in chosen[:1] if what == "worker" else chosen:
         one.send_signal(signal.SIGKILL)
 
 if what != "nothing":
     threading.Thread(target=kill, daemon=True).start()
-code = invoke(arguments)
-print("code", code, "files", written(), file=sys.stderr, flush=True)
-sys.exit(code)
+try:
+    main(arguments)
+finally:
+    print("files", written(), file=sys.stderr, flush=True)
 """
 
 
@@ -113,6 +114,15 @@ def test_a_killed_worker_is_replaced_and_the_scores_are_those_of_one_machine(tmp
 
 @pytest.mark.slow
 @pytest.mark.skipif(not cluster.is_installed(), reason="ray is not installed")
+def test_a_killed_node_on_the_machine_of_the_run_exits_4_and_keeps_what_is_finished(tmp_path: Path, card: Path) -> None:
+    gone, out = run(tmp_path, card, "node", *RAY)
+    assert gone.returncode == 4, gone.stderr
+    assert "what is finished is kept: run the same command again" in gone.stderr
+    assert not list(out.glob("*/many/manifest.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not cluster.is_installed(), reason="ray is not installed")
 def test_a_cluster_that_vanishes_exits_4_and_keeps_what_is_finished(tmp_path: Path, card: Path) -> None:
     gone, out = run(tmp_path, card, "cluster", *RAY)
     assert gone.returncode == 4, gone.stderr
@@ -120,3 +130,27 @@ def test_a_cluster_that_vanishes_exits_4_and_keeps_what_is_finished(tmp_path: Pa
     assert not list(out.glob("*/many/manifest.json"))
     kept = len(list((tmp_path / "cache-cluster-engine-ray-ray-workers-2").glob("embeddings/*/*/0*.npy")))
     assert kept >= 2
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ("os._exit(0)", 0),
+        ("os._exit(3)", 3),
+        ("os._exit(130)", 130),
+        ("os._exit(1)", 4),
+        ("os.kill(os.getpid(), 9)", 4),
+    ],
+)
+def test_a_process_that_waits_gives_the_exit_code_of_the_run_and_4_for_what_ray_does_to_it(end: str, code: int) -> None:
+    program = (
+        "import os, sys\n"
+        "from clear_bench import console\n"
+        "from clear_bench.cli.supervise import supervise\n"
+        "try:\n"
+        "    code = supervise()\n"
+        f"    sys.exit(code) if code is not None else {end}\n"
+        "except Exception as error:\n"
+        "    sys.exit(console.ending(error)[0])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == code

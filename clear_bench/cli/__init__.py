@@ -93,11 +93,14 @@ def _refuse_unknown_variables() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and end the process with DESIGN's exit codes: the entry point of `clear-bench`."""
-    sys.exit(invoke(args))
+    sys.exit(invoke(args, is_whole_process=True))
 
 
-def invoke(args: list[str] | None = None) -> int:
-    """Run one command line in this process and return its exit code."""
+def invoke(args: list[str] | None = None, *, is_whole_process: bool = False) -> int:
+    """Run one command line in this process and return its exit code.
+
+    Where nothing else runs in this process, a command may go on in a child of it.
+    """
     # A job scheduler ends work with SIGTERM: treat it like Ctrl-C, with its own code.
     terminated: list[int] = []
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -109,7 +112,7 @@ def invoke(args: list[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, on_term)
     try:
         console.open_streams()
-        code = _run(sys.argv[1:] if args is None else args)
+        code = _run(sys.argv[1:] if args is None else args, is_whole_process)
     except BaseException as error:  # every end has its exit code
         code, sentence = ending(error)
         console.note(sentence) if sentence else None
@@ -117,11 +120,11 @@ def invoke(args: list[str] | None = None) -> int:
     return console.close_streams(code)
 
 
-def _run(args: list[str]) -> int:
+def _run(args: list[str], is_whole_process: bool) -> int:
     """Run a command line as click's `main` does, which takes a closed pipe for 1 and the end of a file for Ctrl-C."""
     if "_CLEAR_BENCH_COMPLETE" in os.environ:  # a shell asks what could stand next
         cli.main(args, prog_name="clear-bench")
-    with cli.make_context("clear-bench", list(args)) as ctx:
+    with cli.make_context("clear-bench", list(args), obj=is_whole_process) as ctx:
         done = cli.invoke(ctx)
     return done if isinstance(done, int) else 0
 

@@ -11,6 +11,7 @@ import click
 
 from clear_bench.cli import ending
 from clear_bench.cli.options import Command
+from clear_bench.cli.supervise import supervise
 
 if TYPE_CHECKING:
     from clear_bench.cluster.ranks import Ranks
@@ -46,7 +47,9 @@ class Led(Command):
             return follow()
         ranks = ctx.params.setdefault("ranks", None)
         if ranks is None:
-            return super().invoke(ctx)
+            on_ray = ctx.params.get("engine") == "ray" and ctx.find_root().obj
+            code = supervise() if on_ray else None
+            return super().invoke(ctx) if code is None else code
         with _dismissing(ranks):
             done = super().invoke(ctx)
         ranks.dismiss(0)

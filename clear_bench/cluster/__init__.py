@@ -10,8 +10,10 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
@@ -115,7 +117,8 @@ class RayCluster:
         """Raise `ConnectionError` where the cluster's head or this machine's node is gone.
 
         Ray itself would end this process after a minute. It does so at once, without a word and with exit code 1, where
-        the node on this machine dies: no code of ours runs then, but finished shards are kept all the same.
+        the node on this machine dies: no code of ours runs then, but finished shards are kept all the same, and the
+        command line waits in a process of its own (see `cli.supervise`).
         """
         for address in self._servers:
             socket.create_connection(address, timeout=10).close()
@@ -155,11 +158,21 @@ def _connect(address: str | None) -> Any:  # Any: the module `ray` has no types
     if ray.is_initialized():
         return ray
     common = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-    if address is not None:
-        ray.init(address, **common)
-    else:
-        ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", **common)
+    with _own_signals():
+        if address is not None:
+            ray.init(address, **common)
+        else:
+            ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", **common)
     return ray
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Take SIGTERM back from Ray, which would end this process with exit code 15."""
+    kept = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, kept)
 
 
 @contextmanager
