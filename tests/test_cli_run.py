@@ -344,7 +344,7 @@ def test_approximate_index_reports_its_recall(run: Run, caplog: pytest.LogCaptur
 
 @pytest.mark.parametrize(
     ("index", "complaint"),
-    [("faiss:PQ7", "multiple of the number of subquantizers"), ("faiss:IVF4,Flat:nprob=1", "could not set parameter")],
+    [("faiss:PQ7", "multiple of the number of subquantizers"), ("faiss:IVF4,Flat:nprob=1", "there is no parameter")],
 )
 def test_an_index_that_faiss_does_not_build_is_refused_before_anything_is_encoded(
     index: str, complaint: str, checkpoint: Path, files: Path, capsys: pytest.CaptureFixture[str]
