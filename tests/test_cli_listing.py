@@ -13,12 +13,12 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from clear_bench import models
 from clear_bench.cli import cli, invoke
 from clear_bench.cli.listing import _KINDS, _SHOWN, list_
 from clear_bench.languages import all_codes
 from clear_bench.losses import LOSSES
 from clear_bench.metrics import METRICS, parse
+from clear_bench.models.embedded import EMBEDDED
 from clear_bench.tasks import find_task, select_pairs, task_names
 
 
@@ -84,7 +84,7 @@ def test_what_is_listed_is_what_other_commands_take() -> None:
     assert len(rows("metrics")) == len(METRICS)
     for row in rows("metrics"):
         assert parse(row["name"].replace("@k", "@10"))
-    assert [row["name"] for row in rows("models")] == ["bm25", *(f"embedded:{name}" for name in models.EMBEDDED)]
+    assert [row["name"] for row in rows("models")] == ["bm25", *(f"embedded:{name}" for name in EMBEDDED)]
     assert [row["name"] for row in rows("losses")] == list(LOSSES)
 
 

@@ -27,8 +27,8 @@ from clear_bench.cluster.devices import choose_devices
 from clear_bench.cluster.processes import TRIES, Unit, at_work
 from clear_bench.cluster.worker import Loading
 from clear_bench.errors import CheckpointError, EnvironmentFault, MissingExtraError, UsageError
-from clear_bench.models.me5 import write_safetensors
 from clear_bench.models.rows import EncodedRows
+from clear_bench.models.safetensors import write_safetensors
 from clear_bench.settings import ModelSettings
 from clear_bench.store.embeddings import EmbeddingKey, EmbeddingStore
 from clear_bench.types import Texts, make_texts

@@ -27,8 +27,9 @@ from clear_bench import disk
 from clear_bench.encode import Encoding, encode, pending
 from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
 from clear_bench.models import encoder as module
-from clear_bench.models import load_encoder, open_checkpoint
+from clear_bench.models import open_checkpoint
 from clear_bench.models.encoder import SentenceEncoder
+from clear_bench.models.loading import load_encoder
 from clear_bench.models.objects import from_object
 from clear_bench.quantise import CODINGS, CodedRows, Coding, code
 from clear_bench.settings import ModelSettings

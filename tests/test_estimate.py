@@ -54,7 +54,8 @@ def test_a_dense_layer_decides_the_width(checkpoint: Checkpoint) -> None:
 
 def test_tokens_are_those_that_the_encoder_counts(checkpoint: Checkpoint, tmp_path: Path) -> None:
     # Every text is in the sample, so the estimate is the count itself.
-    from clear_bench.models import load_encoder, passage_prompt, query_prompt
+    from clear_bench.models import passage_prompt, query_prompt
+    from clear_bench.models.loading import load_encoder
 
     task = find_task("mini")
     inquiry = Inquiry(checkpoint, EmbeddingStore(tmp_path), "float32", open_tokeniser(checkpoint))
@@ -95,7 +96,7 @@ def test_vectors_take_the_bytes_that_the_estimate_says(
 def test_a_rate_loads_no_model(
     checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clear_bench.models.load_encoder", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("clear_bench.models.loading.load_encoder", lambda *_, **__: pytest.fail("the model was loaded"))
     document = asked(capsys, "--model", str(checkpoint.path), "--tasks", "mini", "--tokens-per-second", "5")
     assert document["rates"]["tokens_per_second_from"] == "given"  # type: ignore[index]
 

@@ -22,7 +22,7 @@ from toy_task import write_task, write_vectors
 
 from clear_bench import disk
 from clear_bench.cli import invoke
-from clear_bench.models.me5 import write_safetensors
+from clear_bench.models.safetensors import write_safetensors
 from clear_bench.store import embeddings, results
 
 Faulty = Callable[..., str]
@@ -358,10 +358,8 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 from toy_task import WordEncoder
-from clear_bench import models
-from clear_bench.api import retrieval
 from clear_bench.cli import main
-from clear_bench.models import objects
+from clear_bench.models import loading, objects
 from clear_bench.store import embeddings
 
 pause, log = float(sys.argv.pop(1)), Path(sys.argv.pop(1))
@@ -374,7 +372,7 @@ class Slow(WordEncoder):
         time.sleep(pause)
         return super().encode(texts)
 
-retrieval.load_encoder = lambda checkpoint, **_: objects.ObjectEncoder(Slow())
+loading.load_encoder = lambda *_: objects.ObjectEncoder(Slow())
 main()
 """
 """The command line with an encoder that is slow, tells what it encodes, and stores its vectors in small shards."""

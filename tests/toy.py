@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from clear_bench.models.me5 import write_safetensors
+from clear_bench.models.safetensors import write_safetensors
 
 HIDDEN, LAYERS, HEADS, INNER, POSITIONS = 32, 2, 2, 64, 512
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -20,7 +20,7 @@ from clear_bench.encode import Encoding, Pool, encode, pending
 from clear_bench.errors import UsageError
 from clear_bench.indexes import check_backend
 from clear_bench.lexical import NAME as BM25
-from clear_bench.models import load_encoder, open_checkpoint, passage_prompt, query_prompt
+from clear_bench.models import open_checkpoint, passage_prompt, query_prompt
 from clear_bench.models.rows import mean_bytes
 from clear_bench.models.shape import read_width
 from clear_bench.progress import Progress, progress
@@ -151,13 +151,19 @@ def open_encoder(
         checkpoint = open_vectors(vectors, name=called, truncate_dim=settings.truncate_dim)
     elif isinstance(model, str | Path):
         checkpoint = open_checkpoint(str(model), settings)
-        return checkpoint, cache(lambda: load_encoder(checkpoint, settings))
+        return checkpoint, cache(partial(_load, checkpoint, settings))
     else:
         from clear_bench.models.objects import from_object
 
         _refuse(settings.given("max_seq_length"), "a model in memory; set it on the object")
         checkpoint, encoder = from_object(model, settings, name=name)
     return checkpoint, lambda: encoder
+
+
+def _load(checkpoint: Checkpoint, settings: ModelSettings) -> Encoder:
+    from clear_bench.models.loading import load_encoder
+
+    return load_encoder(checkpoint, settings)
 
 
 def _no_workers(search: SearchSettings) -> str:

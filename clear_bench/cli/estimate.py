@@ -123,7 +123,7 @@ def _measured_rate(inquiry: Inquiry, settings: ModelSettings) -> float:
     """Load the model and encode passages of the shipped task for a few seconds."""
     from clear_bench.api import load_task
     from clear_bench.api.estimate import measure_encoding
-    from clear_bench.models import load_encoder
+    from clear_bench.models.loading import load_encoder
 
     encoder = load_encoder(inquiry.checkpoint, settings)
     return measure_encoding(encoder, list(load_task("mini").corpora.values()), inquiry.tokenise)

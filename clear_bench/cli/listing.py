@@ -115,9 +115,9 @@ def _metrics() -> list[Row]:
 
 
 def _models() -> list[Row]:
-    from clear_bench.models import EMBEDDED
+    from clear_bench.models.embedded import EMBEDDED
 
-    known = {"bm25": BM25, **{f"embedded:{name}": about for name, about in EMBEDDED.items()}}
+    known = {"bm25": BM25, **{f"embedded:{name}": row.about for name, row in EMBEDDED.items()}}
     return [{"name": name, "about": about} for name, about in known.items()]
 
 

@@ -14,7 +14,7 @@ from clear_bench.disk import cache_at
 from clear_bench.errors import CheckpointError
 from clear_bench.indexes import Precision, open_index
 from clear_bench.indexes.rows import Hits
-from clear_bench.models import load_encoder, open_checkpoint
+from clear_bench.models import open_checkpoint
 from clear_bench.models.rows import Advance, EncodedRows, strings
 from clear_bench.settings import ModelSettings
 from clear_bench.types import Side, Texts
@@ -98,6 +98,8 @@ def part_of(texts: Texts, rows: range) -> Texts:
 
 
 def _load(loading: Loading) -> Any:  # Any: an encoder of any kind
+    from clear_bench.models.loading import load_encoder
+
     with cache_at(loading.cache):
         checkpoint = open_checkpoint(loading.spec, loading.settings)
     if checkpoint.fingerprint != loading.fingerprint:

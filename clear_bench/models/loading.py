@@ -7,11 +7,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Transformer
+from clear_bench.errors import CheckpointError, EnvironmentFault, MissingExtraError, UsageError
 
-from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
+try:
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+except ModuleNotFoundError as error:
+    raise MissingExtraError(error.name or "sentence_transformers", "cpu") from None
+
 from clear_bench.models.encoder import SentenceEncoder
 from clear_bench.models.faults import library_faults
 from clear_bench.settings import ModelSettings
@@ -22,7 +26,7 @@ MISSING = re.compile(r"^(\S+) *\| (?:\x1b\[\d+m)?MISSING", re.MULTILINE)
 """A line of transformers' report on a load, which a test holds to its wording."""
 
 
-def load(
+def load_encoder(
     checkpoint: Checkpoint,
     settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
 ) -> SentenceEncoder:

@@ -164,7 +164,7 @@ def _as_in_its_folder(model: SentenceTransformer, content: str, settings: ModelS
 
     The folder is loaded once more for it: which tensor of a file is which of the model's, only the library knows.
     """
-    from clear_bench.models.loading import load
+    from clear_bench.models.loading import load_encoder
 
     folder = Path(str(getattr(getattr(model, "transformers_model", None), "name_or_path", "") or "."))
     if not (folder / "modules.json").is_file() or model.truncate_dim is not None:
@@ -185,7 +185,7 @@ def _as_in_its_folder(model: SentenceTransformer, content: str, settings: ModelS
             passage = mine["passage"] if own.passage_prompt is None else own.passage_prompt
             own = replace(own, query_prompt=query, passage_prompt=passage)
         found = open_checkpoint(str(folder), own)
-        return found if _content(load(found, own).model) == content else None
+        return found if _content(load_encoder(found, own).model) == content else None
     except UserError as error:
         log.info("%s cannot be opened for the fingerprint of a model that came from it: %s", folder, error)
         return None

