@@ -264,10 +264,10 @@ def test_judgements_of_unknown_passages_and_queries_are_errors(read: Read) -> No
     files = raw.repositories["mteb/MIRACLRetrievalHardNegatives"]
     name = "en-qrels/dev-00000-of-00001.parquet"
     files[name] = parquet([{"query-id": "0", "corpus-id": "nowhere", "score": 1}])
-    with pytest.raises(DataError, match="judges the passage 'nowhere', which is in no passage file"):
+    with pytest.raises(DataError, match=r"row 1: the passage 'nowhere' is in no corpus of the card"):
         read("miracl-hn", "en:en", raw)
     files[name] = parquet([{"query-id": "nobody", "corpus-id": "0#0", "score": 1}])
-    with pytest.raises(DataError, match="judges the query 'nobody', which is in no query file"):
+    with pytest.raises(DataError, match=r"row 1: the query 'nobody' is in no query file of the card"):
         read("miracl-hn", "en:en", raw)
 
 

@@ -74,6 +74,12 @@ def convert(
     return Corpus(texts, table["body"], facts["merged"], where)
 
 
+def in_memory(language: str, where: str, ids: pa.ChunkedArray, text: pa.ChunkedArray, merged: int = 0) -> Corpus:
+    """Return a small corpus without titles, or with titles that no answer is looked for apart from."""
+    body = pa.chunked_array([pa.repeat(pa.scalar(0, pa.int32()), len(ids))])
+    return Corpus(make_texts(language, ids, text), body, merged, where)
+
+
 def corpus_problem(folder: Path, identity: str | None = None) -> str | None:
     """Say what is wrong with a converted corpus: missing, cut, edited, another one, or not valid as Arrow."""
     file = folder / TEXTS

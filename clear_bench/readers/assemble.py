@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from clear_bench.errors import DataError
 from clear_bench.readers import view
 from clear_bench.readers.arrow import Corpus
-from clear_bench.readers.judged import Judged, absent
+from clear_bench.readers.judged import Judged, check_known
 from clear_bench.readers.rows import Rows
 from clear_bench.types import Collection, LanguagePair, Qrels, make_qrels, make_texts
 
@@ -41,14 +42,17 @@ class Raw:
     """Field of the queries that holds gold answers."""
     judges_body: bool = False
     """Whether answers are looked for in the body of a passage alone, without its title."""
+    others: Callable[[str], Iterable[pa.ChunkedArray]] = lambda key: ()
+    """Ids of all other `queries` or `corpus` files of the card, read only where a judged id is in none of its own."""
 
 
 def assemble(task: Task, pairs: Sequence[LanguagePair], raw: Raw) -> Collection:
     """Select, merge, check and count; raises `DataError` for judgements of unknown ids and for unexpected counts."""
     for judged in {id(one): one for one in raw.judged.values()}.values():
         cells = [cell for cell, one in raw.judged.items() if one is judged]
-        _check_known(judged, "query", 0, [raw.queries[query].ids for query, _ in cells])
-        _check_known(judged, "passage", 1, [raw.corpora[passage].texts.ids for _, passage in cells])
+        queries_of = [raw.queries[query].ids for query, _ in cells]
+        passages_of = [raw.corpora[passage].texts.ids for _, passage in cells]
+        check_known(judged, chain(queries_of, raw.others("queries")), chain(passages_of, raw.others("corpus")))
     queries: dict[str, Rows] = {}
     renamed: dict[str, dict[str, str]] = {language: {} for language in raw.queries}
     for language, rows in raw.queries.items():
@@ -86,13 +90,6 @@ def cells(task: Task, pairs: Iterable[LanguagePair]) -> tuple[Cell, ...]:
     """Give the query and passage language of pairs, with pools resolved to their members."""
     found = ((pair.query, passage) for pair in pairs for passage in task.corpora_of((pair.passage,)))
     return tuple(dict.fromkeys(found))
-
-
-def _check_known(judged: Judged, what: str, column: int, ids: list[pa.ChunkedArray]) -> None:
-    unknown = absent((key[column] for key in judged.grades), ids)
-    if unknown:
-        msg = f"{judged.path}: judges the {what} {min(unknown)!r}, which is in no {what} file ({len(unknown)} such)"
-        raise DataError(msg)
 
 
 def _check_passages(task: Task, corpora: Mapping[str, Corpus]) -> None:

@@ -14,14 +14,14 @@ import pyarrow as pa
 
 from clear_bench.errors import CardError, DataError
 from clear_bench.readers import questions
-from clear_bench.readers.arrow import Corpus
+from clear_bench.readers.arrow import Corpus, in_memory
 from clear_bench.readers.assemble import Raw, asked, assemble, cells
 from clear_bench.readers.columns import read_columns
 from clear_bench.readers.fetch import source, warn_unpinned
 from clear_bench.readers.judged import Judged
 from clear_bench.readers.origins import entry, origin
 from clear_bench.registry import refuse_unknown_keys
-from clear_bench.types import Collection, LanguagePair, make_texts
+from clear_bench.types import Collection, LanguagePair
 
 if TYPE_CHECKING:
     from clear_bench.tasks import Task
@@ -102,5 +102,4 @@ def _corpus(task: Task, language: str, path: Path, rows: list[Row]) -> Corpus:
             raise DataError(msg)
     links = sorted(texts)
     columns = [pa.chunked_array([column], pa.string()) for column in (links, [texts[link] for link in links])]
-    body = pa.chunked_array([[0] * len(links)], pa.int32())
-    return Corpus(make_texts(language, *columns), body, 0, f"{task.name}, passages of {language}")
+    return in_memory(language, f"{task.name}, passages of {language}", *columns)

@@ -28,8 +28,8 @@ from clear_bench.readers.arrow import Corpus, convert, passages
 from clear_bench.readers.assemble import Cell, Raw, asked, assemble, cells
 from clear_bench.readers.columns import Layout, read_columns
 from clear_bench.readers.fetch import Source, source, warn_unpinned
-from clear_bench.readers.judged import Judged
-from clear_bench.readers.lines import lines, read_grade
+from clear_bench.readers.judged import Judged, Row, collect
+from clear_bench.readers.lines import lines
 from clear_bench.readers.origins import entry, has_placeholder, origin
 from clear_bench.readers.rows import Rows
 from clear_bench.registry import lookup, refuse_unknown_keys
@@ -190,32 +190,22 @@ def _clustered(task: Task, judged: Mapping[Cell, Judged], offline: bool) -> dict
 
 
 def _judged(task: Task, files: Source, where: Mapping[str, str], prefix: str) -> Judged:
-    """Read a file of judgements; raises `DataError` for a grade that is no number and for contradictions."""
     paths = files.paths()
-    grades: dict[tuple[str, str], int] = {}
-    for path in paths:
-        for query, docid, text in _judgements(task, path, where):
-            value = read_grade(text.strip(), str(path), f"the grade of {query!r} and {docid!r}")
-            if (earlier := grades.setdefault((f"{prefix}{query}", docid), value)) != value:
-                msg = f"{path}: {query!r} and {docid!r} get {earlier} first and {value} later"
-                raise DataError(msg)
-    if not grades:
-        msg = f"{paths[0]}: the file has no judgements"
-        raise DataError(msg)
-    return Judged(paths[0], grades)
+    return collect(paths[0], lambda: (row for path in paths for row in _judgements(task, path, where, prefix)))
 
 
-def _judgements(task: Task, path: Path, where: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def _judgements(task: Task, path: Path, where: Mapping[str, str], prefix: str) -> Iterator[Row]:
     options: Mapping[str, Any] = task.options.get("qrels", {})
     names = [options.get("query", "query-id"), options.get("passage", "corpus-id"), options.get("grade", "score")]
     header = options.get("header")
     if header is None:
-        for columns in read_columns(path, names):
-            yield from zip(*(column.to_pylist() for column in columns), strict=True)
+        found = (zip(*(column.to_pylist() for column in columns), strict=True) for columns in read_columns(path, names))
+        for number, (query, docid, grade) in enumerate((row for rows in found for row in rows), 1):
+            yield f"{path}, row {number}", f"{prefix}{query}", docid, grade
         return
     at = [header.index(name) for name in names]
     needed = {header.index(column): value for column, value in where.items()}
-    for _, parts in trec.rows(path, header):
+    for place, parts in trec.rows(path, header):
         if all(parts[column] == value for column, value in needed.items()):
             query, docid, grade = (parts[column] for column in at)
-            yield query, docid, grade
+            yield place, f"{prefix}{query}", docid, grade

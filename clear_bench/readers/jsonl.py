@@ -8,19 +8,20 @@ of gold answers, and `unanswerable = "drop"` leaves out queries that are judged 
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clear_bench.errors import CardError
 from clear_bench.readers import view
-from clear_bench.readers.judged import Judged, check_known, read_judged
+from clear_bench.readers.arrow import Corpus, in_memory
+from clear_bench.readers.assemble import Raw, asked, assemble, cells
+from clear_bench.readers.judged import Judged, read_judged
 from clear_bench.readers.lines import resolve
-from clear_bench.readers.rows import Rows, read_rows
+from clear_bench.readers.rows import read_rows
 from clear_bench.registry import refuse_unknown_keys
-from clear_bench.types import Collection, LanguagePair, Qrels, make_texts
+from clear_bench.types import Collection, LanguagePair
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 _PLACEHOLDERS = {"corpus": {"code"}, "queries": {"code"}, "qrels": {"code", "query", "passage"}}
 """Key of `[files]` -> what may stand in braces there; `{code}` in `qrels` is the query language's."""
-
-logger = logging.getLogger(__name__)
 
 
 def check(task: Task, pairs: Sequence[LanguagePair]) -> None:
@@ -48,7 +47,7 @@ def check(task: Task, pairs: Sequence[LanguagePair]) -> None:
         raise CardError(msg)
     for key in _PLACEHOLDERS:
         _check_name(task, key, where)
-    for key, languages in (("queries", _asked(pairs)), ("corpus", _searched(task, pairs))):
+    for key, languages in (("queries", asked(pairs)), ("corpus", _searched(task, pairs))):
         if len(languages) > 1 and "{code}" not in task.files[key]:
             served = ", ".join(languages)
             msg = f"{where}: [files] {key} = {task.files[key]!r} lacks {{code}}, but has to serve {served}"
@@ -62,32 +61,27 @@ def check(task: Task, pairs: Sequence[LanguagePair]) -> None:
 def read(task: Task, pairs: Sequence[LanguagePair], offline: bool = False) -> Collection:
     """Read the languages that the pairs need; `offline` makes no difference to local files."""
     check(task, pairs)
-    gold = task.options.get("answers")
+    gold = task.options.get("answers", "")
     fields = {*task.select, *({task.cluster} - {"query", "passage"}), *([gold] if gold else [])}
-    queries = {language: read_rows(_file(task, "queries", language), fields=fields) for language in _asked(pairs)}
-    corpora = {language: read_rows(_file(task, "corpus", language), task.join) for language in _searched(task, pairs)}
+    queries = {language: read_rows(_file(task, "queries", language), fields=fields) for language in asked(pairs)}
+    corpora = {language: _corpus(task, language) for language in _searched(task, pairs)}
     judged = _Judgements(task)
-    for name in _judgement_names(task, pairs):
-        check_known(judged[name], _ids(task, "queries", queries), _ids(task, "corpus", corpora))
-    for language, rows in queries.items():
-        if rows.merged:
-            logger.warning("%s: merged %d repeated queries of %s", task.name, rows.merged, language)
-    queries = {language: view.select(rows, task.select) for language, rows in queries.items()}
-    renamed: dict[str, dict[str, str]] = {language: {} for language in queries}
-    if task.dedupe == "text":
-        for language, rows in queries.items():
-            queries[language], renamed[language] = view.merge_same_text(rows)
-    view.check_counts(task, "queries", queries)
-    view.check_counts(task, "passages", corpora)
-    return Collection(
-        queries={language: make_texts(language, rows.ids, rows.text) for language, rows in queries.items()},
-        corpora={language: make_texts(language, rows.ids, rows.text) for language, rows in corpora.items()},
-        qrels=_qrels(task, pairs, corpora, judged, renamed),
-        clusters=_clusters(task, queries, judged, renamed),
-        pools=view.make_pools(task, [pair.passage for pair in pairs]),
-        answers={language: view.answers(rows, gold) for language, rows in queries.items()} if gold else {},
-        merged={language: rows.merged for language, rows in corpora.items() if rows.merged},
-        drops_unanswerable=view.drops_unanswerable(task),
+    ids = {
+        "queries": {language: rows.ids for language, rows in queries.items()},
+        "corpus": {language: corpus.texts.ids for language, corpus in corpora.items()},
+    }
+    return assemble(
+        task,
+        pairs,
+        Raw(
+            queries,
+            corpora,
+            {cell: judged[_name(task, *cell)] for cell in cells(task, pairs)},
+            clustered={language: _clustered(task, language, judged) for language in queries},
+            is_parallel=task.options.get("parallel", "{" not in task.files["qrels"]),
+            answers=gold,
+            others=lambda key: _ids(task, key, ids[key]),
+        ),
     )
 
 
@@ -113,10 +107,6 @@ def _check_name(task: Task, key: str, where: str) -> None:
             raise CardError(msg)
 
 
-def _asked(pairs: Iterable[LanguagePair]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(pair.query for pair in pairs))
-
-
 def _searched(task: Task, pairs: Iterable[LanguagePair]) -> tuple[str, ...]:
     return task.corpora_of(tuple(pair.passage for pair in pairs))
 
@@ -131,8 +121,7 @@ def _resolve(task: Task, key: str, name: str) -> Path:
 
 def _judgement_names(task: Task, pairs: Iterable[LanguagePair]) -> tuple[str, ...]:
     """Name the files of judgements of pairs, each once; a pool has one for every member."""
-    sides = ((pair.query, task.pools.get(pair.passage, (pair.passage,))) for pair in pairs)
-    return tuple(dict.fromkeys(_name(task, query, passage) for query, members in sides for passage in members))
+    return tuple(dict.fromkeys(_name(task, query, passage) for query, passage in cells(task, pairs)))
 
 
 def _name(task: Task, query: str, passage: str) -> str:
@@ -142,52 +131,20 @@ def _name(task: Task, query: str, passage: str) -> str:
     return name
 
 
-def _ids(task: Task, key: str, loaded: dict[str, Rows]) -> Iterator[pa.ChunkedArray]:
+def _corpus(task: Task, language: str) -> Corpus:
+    rows = read_rows(_file(task, "corpus", language), task.join)
+    return in_memory(language, str(rows.path), rows.ids, rows.text, rows.merged)
+
+
+def _ids(task: Task, key: str, loaded: Mapping[str, pa.ChunkedArray]) -> Iterator[pa.ChunkedArray]:
     """Yield the ids of every file of the card: those at hand, then the others, read only when asked for."""
-    yield from (rows.ids for rows in loaded.values())
-    languages = task.query_languages if key == "queries" else task.passage_languages
-    for language in languages:
+    yield from loaded.values()
+    for language in task.query_languages if key == "queries" else task.passage_languages:
         if language not in loaded:
             yield read_rows(_file(task, key, language), task.join if key == "corpus" else None).ids
 
 
-def _qrels(
-    task: Task,
-    pairs: Iterable[LanguagePair],
-    corpora: dict[str, Rows],
-    judged: _Judgements,
-    renamed: dict[str, dict[str, str]],
-) -> dict[LanguagePair, Qrels]:
-    """Build the qrels of every pair, once where pairs share them."""
-    made: dict[object, Qrels] = {}
-    qrels: dict[LanguagePair, Qrels] = {}
-    for pair in pairs:
-        members = task.pools.get(pair.passage)
-        files = [judged[_name(task, pair.query, language)] for language in members or (pair.passage,)]
-        names = renamed[pair.query]
-        key = (*(file.path for file in files), pair.query if names else None, members)
-        if key not in made:
-            prefixes = [task.codes[language] for language in members or ()]
-            ids = [corpora[language].ids for language in members or ()]
-            parts = zip(prefixes, files, ids, strict=True)
-            made[key] = view.pooled_qrels(parts, names) if members else view.plain_qrels(files[0], names)
-        qrels[pair] = made[key]
-    return qrels
-
-
-def _clusters(
-    task: Task, queries: dict[str, Rows], judged: _Judgements, renamed: dict[str, dict[str, str]]
-) -> dict[str, list[str]]:
-    """Label the queries by all pairs of the card, so that labels do not depend on which of them run."""
-    is_parallel = task.options.get("parallel", "{" not in task.files["qrels"])
-    relevant: dict[object, dict[str, str]] = {}
-    labels = {}
-    for language, rows in queries.items():
-        own = [pair for pair in task.pairs if pair.query == language] if task.cluster == "passage" else []
-        names = _judgement_names(task, own)
-        key = (names, language if renamed[language] else None)
-        if key not in relevant:
-            relevant[key] = view.relevant_passages([judged[name] for name in names], renamed[language])
-        prefix = "" if is_parallel else f"{task.codes[language]}/"
-        labels[language] = view.clusters(task, rows, relevant[key], prefix)
-    return labels
+def _clustered(task: Task, language: str, judged: _Judgements) -> list[Judged]:
+    """Return the judgements of all pairs of the card, so that clusters do not depend on which of them run."""
+    own = [pair for pair in task.pairs if pair.query == language] if task.cluster == "passage" else []
+    return [judged[name] for name in _judgement_names(task, own)]

@@ -87,7 +87,7 @@ def at(path: Path, number: int) -> str:
     return f"{path}, line {number}"
 
 
-def read_grade(text: str, place: str, what: str = "the grade") -> int:
+def read_grade(text: str, place: str) -> int:
     """Read a grade, a whole number of 32 bits: one below 1 is not relevant. Tools that keep floats write `1.0`.
 
     >>> read_grade("-2", "f, line 1"), read_grade("1.0", "f, line 1")
@@ -95,7 +95,7 @@ def read_grade(text: str, place: str, what: str = "the grade") -> int:
     """
     found = re.fullmatch(r"([+-]?\d{1,15})(\.0*)?", text, re.ASCII)
     if found is None or not -(2**31) <= int(found[1]) < 2**31:
-        msg = f"{place}: {what} {text[:60]!r} is no whole number of 32 bits"
+        msg = f"{place}: the grade {text[:60]!r} is no whole number of 32 bits"
         raise DataError(msg)
     return int(found[1])
 

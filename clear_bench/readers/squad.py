@@ -22,14 +22,14 @@ import pyarrow as pa
 
 from clear_bench.errors import CardError, DataError, UsageError
 from clear_bench.readers import questions
-from clear_bench.readers.arrow import Corpus
+from clear_bench.readers.arrow import Corpus, in_memory
 from clear_bench.readers.assemble import Cell, Raw, asked, assemble, cells
 from clear_bench.readers.columns import read_columns
 from clear_bench.readers.fetch import source, warn_unpinned
 from clear_bench.readers.judged import Judged
 from clear_bench.readers.origins import entry, has_placeholder, origin
 from clear_bench.registry import refuse_unknown_keys
-from clear_bench.types import Collection, LanguagePair, make_texts
+from clear_bench.types import Collection, LanguagePair
 
 if TYPE_CHECKING:
     from clear_bench.tasks import Task
@@ -169,9 +169,7 @@ def _corpus(task: Task, passage: str, files: Iterable[list[Item]]) -> tuple[Corp
         row for context, item in sorted(contexts.items(), key=lambda pair: pair[1].id) for row in _passages(task, item)
     ]
     columns = [pa.chunked_array([column], pa.string()) for column in zip(*texts, strict=True)]
-    body = pa.chunked_array([[0] * len(texts)], pa.int32())
-    where = f"{task.name}, passages of {passage}"
-    return Corpus(make_texts(passage, *columns), body, 0, where), names
+    return in_memory(passage, f"{task.name}, passages of {passage}", *columns), names
 
 
 def _passages(task: Task, item: Item) -> Iterator[tuple[str, str]]:

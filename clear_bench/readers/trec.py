@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from clear_bench.errors import DataError
-from clear_bench.readers.lines import at, lines, read_grade
+from clear_bench.readers.judged import collect
+from clear_bench.readers.lines import at, lines
 
 Hits = dict[str, dict[str, float]]
 Grades = dict[str, dict[str, int]]
@@ -56,12 +57,9 @@ def read_trec_qrels(path: Path) -> Grades:
     Raises `DataError` with the line for anything else, and for a grade that contradicts an earlier line.
     """
     found: Grades = {}
-    for place, (query, _, passage, text) in rows(path, QRELS):
-        grade = read_grade(text, place)
-        earlier = found.setdefault(query, {}).setdefault(passage, grade)
-        if earlier != grade:
-            msg = f"{place}: {query[:60]!r} and {passage[:60]!r} get {grade} here and {earlier} on an earlier line"
-            raise DataError(msg)
+    judged = collect(path, lambda: ((place, row[0], row[2], row[3]) for place, row in rows(path, QRELS)))
+    for (query, passage), grade in judged.grades.items():
+        found.setdefault(query, {})[passage] = grade
     return found
 
 
