@@ -17,6 +17,7 @@ from toy_training import make_collection, smoke
 from clear_bench.api.plan import make_plans
 from clear_bench.api.training.merge import Point, best_point, merge
 from clear_bench.cli import invoke
+from clear_bench.documents import as_document
 from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
 from clear_bench.models import open_checkpoint
 from clear_bench.train.merge import Interpolation, mix, open_pair, parse_weights
@@ -169,7 +170,8 @@ def test_the_best_point_gains_most_within_the_english_margin() -> None:
 
 def test_the_ends_of_the_curve_are_the_two_checkpoints(base: Path, tuned: Path, card: Path, tmp_path: Path) -> None:
     plans = make_plans([str(card)], ["en:en", "x-en"])
-    document = merge(str(base), str(tuned), plans, tmp_path, weights=(0, 0.5, 1), margin=1.0, keep="all")
+    found = merge(str(base), str(tuned), plans, tmp_path, weights=(0, 0.5, 1), margin=1.0, keep="all")
+    document = as_document(found)
     assert [one["checkpoint"] for one in document["points"]] == [
         str(base),
         str(tmp_path / "checkpoints/w0.5"),
@@ -187,7 +189,7 @@ def test_the_ends_of_the_curve_are_the_two_checkpoints(base: Path, tuned: Path, 
         jsonschema.validate(document | {"best": {"weight": 0.5}}, schema)
     # Again: every result is there, and the mixture is not written a second time.
     stamp = (tmp_path / "checkpoints/w0.5/model.safetensors").stat().st_mtime_ns
-    assert document == merge(str(base), str(tuned), plans, tmp_path, weights=(0, 0.5, 1), margin=1.0, keep="all")
+    assert found == merge(str(base), str(tuned), plans, tmp_path, weights=(0, 0.5, 1), margin=1.0, keep="all")
     assert (tmp_path / "checkpoints/w0.5/model.safetensors").stat().st_mtime_ns == stamp
 
 

@@ -22,10 +22,12 @@ from toy_training import (
 from clear_bench.api.plan import make_plans
 from clear_bench.api.training import sweep as stage
 from clear_bench.api.training.sweep import plan_runs, sweep
+from clear_bench.api.training.sweep_document import read_sweep
 from clear_bench.api.training.sweep_table import as_markdown
 from clear_bench.api.training.translating import with_translated
 from clear_bench.cli import invoke
 from clear_bench.disk import cache_at
+from clear_bench.documents import as_document
 from clear_bench.errors import DataError, InputError, UsageError
 from clear_bench.store.results import read_result
 from clear_bench.train.loop import RoleTrainer
@@ -53,7 +55,7 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(recipe: Recipe, card: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("sweep")
     with cache_at(out / "cache"):
-        return out, sweep(recipe, make_plans([str(card)]), out, losses=LOSSES, seeds=SEEDS)
+        return out, as_document(sweep(recipe, make_plans([str(card)]), out, losses=LOSSES, seeds=SEEDS))
 
 
 def without_times(document: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def test_all_losses_share_the_rows_that_have_translated_query_negatives(recipe: 
 
 
 def test_the_page_shows_base_losses_contrasts_and_what_they_cost(finished: tuple[Path, dict[str, Any]]) -> None:
-    text = as_markdown(finished[1])
+    text = as_markdown(read_sweep(finished[1], "sweep"))
     lines = text.splitlines()
     assert any(line.startswith("| base |") for line in lines)
     assert any(line.startswith("| clear |") and "; " in line for line in lines)
@@ -149,11 +151,11 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
     with pytest.raises(KeyboardInterrupt):
         sweep(recipe, make_plans([str(card)]), tmp_path / "out", **whole)
     stamp = (tmp_path / "out/runs/clear-0/model.safetensors").stat().st_mtime_ns
-    document = sweep(recipe, make_plans([str(card)]), tmp_path / "out", **whole)
+    document = as_document(sweep(recipe, make_plans([str(card)]), tmp_path / "out", **whole))
     # Two whole runs of three steps, and the step that was cut off twice.
     assert steps == [0, 1, 2, 0, 1, 2, 2]
     assert (tmp_path / "out/runs/clear-0/model.safetensors").stat().st_mtime_ns == stamp
-    again = sweep(recipe, make_plans([str(card)]), tmp_path / "out", **whole)
+    again = as_document(sweep(recipe, make_plans([str(card)]), tmp_path / "out", **whole))
     assert len(steps) == 7
     assert without_times(again) == without_times(document)
     straight = [run for run in finished[1]["runs"] if run["seed"] == 0]

@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from clear_bench import compare
+from clear_bench.api.training.merge import read_merge
 from clear_bench.api.training.merge import tables as merge_tables
+from clear_bench.api.training.sweep_document import read_sweep
 from clear_bench.api.training.sweep_table import as_markdown
+from clear_bench.documents import as_document
+from clear_bench.errors import InputError
 from clear_bench.render.writers import markdown
 from clear_bench.store.results import Result, read_result
 
@@ -35,7 +39,7 @@ def base_result() -> Result:
 
 def differences(base: Sequence[Result], candidate: Sequence[Result]) -> dict[str, Any]:
     found = compare.compare(base, candidate, resampling=NO_DRAWS)
-    return {group: compare.row(row) for group, row in found.groups.items()}
+    return {group: as_document(compare.row(row)) for group, row in found.groups.items()}
 
 
 def test_there_are_results() -> None:
@@ -71,7 +75,22 @@ def test_all_losses_of_a_seed_saw_the_same_batches(name: str) -> None:
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_the_page_of_a_sweep_is_its_document(name: str) -> None:
-    assert (FOLDER / f"{name}.md").read_text(encoding="utf-8") == as_markdown(document(name))
+    assert (FOLDER / f"{name}.md").read_text(encoding="utf-8") == as_markdown(read_sweep(document(name), name))
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_a_sweep_is_written_as_it_was_read(name: str) -> None:
+    assert json.dumps(as_document(read_sweep(document(name), name))) == json.dumps(document(name))
+
+
+@pytest.mark.parametrize("name", MERGES)
+def test_a_merge_is_written_as_it_was_read(name: str) -> None:
+    assert json.dumps(as_document(read_merge(document(name), name))) == json.dumps(document(name))
+
+
+def test_a_document_that_is_not_a_sweep_is_refused() -> None:
+    with pytest.raises(InputError, match=r"x\.json: runs: unknown key 'sead'; did you mean 'seed'\?"):
+        read_sweep({**document(SWEEPS[0]), "runs": [{"sead": 1}]}, "x.json")
 
 
 @pytest.mark.parametrize("name", MERGES)
@@ -83,5 +102,5 @@ def test_every_point_of_a_merge_follows_from_its_scores(name: str) -> None:
         again = json.loads(json.dumps(differences([base_result()], [by_name[point["checkpoint"]]])))
         for group, values in again.items():
             assert values == pytest.approx(point["groups"]["xquad"][group], nan_ok=True), group
-    pages = [markdown(table, 2) for table in merge_tables(found)]
+    pages = [markdown(table, 2) for table in merge_tables(read_merge(found, name))]
     assert (FOLDER / f"{name}.md").read_text(encoding="utf-8").startswith("\n".join(pages))

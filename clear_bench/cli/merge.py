@@ -63,23 +63,25 @@ def merge(
     from clear_bench.api.training.merge import picture, tables
     from clear_bench.cli.train import be_quiet
     from clear_bench.disk import write_text
+    from clear_bench.documents import as_document
     from clear_bench.render.writers import markdown, write_terminal
     from clear_bench.train.merge import parse_weights
 
     be_quiet()
     shares = parse_weights(weights)
     plans = make_plans([tasks], [pairs], limit=limit, offline=model_settings.offline)
-    document = run(base, tuned, plans, out, weights=shares, margin=english_margin, keep=keep, settings=model_settings)
+    found = run(base, tuned, plans, out, weights=shares, margin=english_margin, keep=keep, settings=model_settings)
+    document = as_document(found)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(out / "merge.json", text + "\n")
-    write_text(out / "merge.svg", picture(document))
-    pages = [markdown(table, 2) for table in tables(document)]
+    write_text(out / "merge.svg", picture(found))
+    pages = [markdown(table, 2) for table in tables(found)]
     write_text(out / "merge.md", "\n".join([*pages, "![Gain over the base by share](merge.svg)\n"]))
     if as_json:
         say_json(document, 1)
         return
-    for table in tables(document):
+    for table in tables(found):
         write_terminal(table)
         say()
-    if document["best"]:
-        say(f"best: {document['best']['checkpoint']} (weight {document['best']['weight']:g})")
+    if found.best:
+        say(f"best: {found.best.checkpoint} (weight {found.best.weight:g})")

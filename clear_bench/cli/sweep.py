@@ -70,6 +70,7 @@ def sweep(
     from clear_bench.api.training.sweep_table import as_markdown, tables
     from clear_bench.cli.train import be_quiet
     from clear_bench.disk import write_text
+    from clear_bench.documents import as_document
     from clear_bench.errors import UsageError
     from clear_bench.render.writers import write_terminal
     from clear_bench.train.recipe import find_recipe, load_recipe
@@ -82,7 +83,7 @@ def sweep(
     plans = make_plans(
         wanted, [pairs] if pairs else settled.evaluation.pairs, limit=limit, offline=model_settings.offline
     )
-    document = run(
+    found = run(
         settled,
         plans,
         out,
@@ -91,13 +92,14 @@ def sweep(
         budget=budget,
         settings=model_settings,
     )
+    document = as_document(found)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(out / "sweep.json", text + "\n")
-    write_text(out / "sweep.md", as_markdown(document))
+    write_text(out / "sweep.md", as_markdown(found))
     if as_json:
         say_json(document, 1)
         return
-    for table in tables(document):
+    for table in tables(found):
         write_terminal(table)
         say()
 

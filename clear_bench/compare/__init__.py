@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from clear_bench.compare.comparison import Comparison, Trend, Worst, compare
 from clear_bench.compare.differences import Cells, Difference, combine, difference, mean_of, measure
-from clear_bench.compare.document import document, row
-from clear_bench.compare.families import Family, Resampling
+from clear_bench.compare.document import DifferenceRow, document, row
+from clear_bench.compare.families import GROUPS, NO_DRAWS, Family, Resampling
 from clear_bench.compare.pairing import align, fewer_judged, labels, match_tasks, read_side
 
 __all__ = [
+    "GROUPS",
+    "NO_DRAWS",
     "Cells",
     "Comparison",
     "Difference",
+    "DifferenceRow",
     "Family",
     "Resampling",
     "Trend",

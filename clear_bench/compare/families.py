@@ -46,6 +46,10 @@ class Resampling:
     seed: int = 0
 
 
+NO_DRAWS = Resampling(replicates=0)
+"""The t tests alone."""
+
+
 def with_resampling(cells: Cells, rows: Sequence[Difference], settings: Resampling) -> list[Difference]:
     """Put the bootstrap interval and the sign-flip p beside the interval and the p of every pair."""
     if cells.sums is None or not settings.replicates:

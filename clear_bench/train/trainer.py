@@ -23,6 +23,7 @@ from clear_bench.losses.objectives import Distillation, Role
 from clear_bench.train.base import load_base, merge_adapters, open_base, sides, store_prompts
 from clear_bench.train.collate import RoleCollator, Side
 from clear_bench.train.loop import Drift, Journal, RoleTrainer
+from clear_bench.train.manifest import make_manifest
 from clear_bench.train.plan import Prepared, prepare
 from clear_bench.train.record import LOG, WORK, claim, describe, finish, finished, last_state, what_is_kept
 from clear_bench.train.select import Evaluate, Selection
@@ -80,11 +81,12 @@ def _train(recipe: Recipe, out: Path, resume: bool, evaluate: Evaluate | None) -
         seconds = time.monotonic() - start
         if selection is not None:
             selection.restore()
-        counts = {**trainer.totals(), "seconds": seconds}
+        totals = trainer.totals()
         if trainer.is_world_process_zero():
             if recipe.model.lora_rank:
                 merge_adapters(model)
-            finish(out, model, prepared, checkpoint, identity, counts, selection)
+            manifest = make_manifest(model, prepared, checkpoint, identity, totals, seconds, selection)
+            finish(out, model, manifest, recipe)
             shutil.rmtree(work)
             log.info("the checkpoint is in %s", out)
     return out

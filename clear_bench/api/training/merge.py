@@ -6,40 +6,68 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from clear_bench import compare
 from clear_bench.api.evaluation import evaluate_saved
 from clear_bench.api.plan import Plan
 from clear_bench.api.retrieval import open_retriever
-from clear_bench.errors import UsageError
+from clear_bench.api.training.sweep_table import difference_cell
+from clear_bench.documents import read_as
+from clear_bench.errors import InputError, UsageError
 from clear_bench.render.curve import curve
-from clear_bench.render.numbers import MISSING, bounds, points, signed
+from clear_bench.render.numbers import points
 from clear_bench.render.records import TITLES
 from clear_bench.render.tables import Table
 from clear_bench.settings import ModelSettings
 from clear_bench.store.results import Result
 from clear_bench.train.merge import Interpolation, open_pair
 
-SCHEMA = "clear-bench/merge/1"
-CROSS = ("x-en", "en-x", "direct")
-T_TESTS = compare.Resampling(replicates=0)
-Json = dict[str, Any]  # Any: JSON
 
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Point:
     """One mixture, evaluated."""
 
     weight: float
     checkpoint: str
-    groups: Mapping[str, Mapping[str, compare.Difference]]
+    groups: Mapping[str, Mapping[str, compare.DifferenceRow]]
     """Task -> group of pairs -> difference to the base."""
 
     def mean_gain(self, group: str) -> float:
         """Average the gain of a group over the tasks that have it."""
         found = [groups[group].delta for groups in self.groups.values() if group in groups]
         return sum(found) / len(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The mixture that was chosen, with its mean gains."""
+
+    weight: float
+    checkpoint: str
+    english: float
+    cross: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """The curve between two checkpoints, as merge.json holds it."""
+
+    schema: Literal["clear-bench/merge/1"] = "clear-bench/merge/1"
+    base: str
+    tuned: str
+    english_margin: float
+    tasks: tuple[str, ...]
+    metric: Mapping[str, str]
+    """Task -> its main metric."""
+    points: tuple[Point, ...]
+    best: Best | None
+    """None where no point keeps English within the margin."""
+
+
+def read_merge(document: object, where: str) -> Merge:
+    """Return the merge that a document holds; raises `InputError` where it is not one."""
+    return read_as(Merge, document, where, InputError)
 
 
 def merge(
@@ -52,7 +80,7 @@ def merge(
     margin: float,
     keep: Literal["best", "all"] = "best",
     settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
-) -> Json:
+) -> Merge:
     """Evaluate mixtures of two checkpoints and name the best one that keeps English within a margin.
 
     Everything lies below `out`: `results/` and, for mixtures that are kept, `checkpoints/w<weight>/`. The ends, 0 and
@@ -78,7 +106,15 @@ def merge(
         found.append(_point(weight, name, start, evaluated(name)))
         if keep == "best":
             _drop_others(out, best_point(found, margin))
-    return _document((base, tuned), plans, found, margin)
+    return Merge(
+        base=base,
+        tuned=tuned,
+        english_margin=margin,
+        tasks=tuple(plan.task.name for plan in plans),
+        metric={plan.task.name: plan.main_metric for plan in plans},
+        points=tuple(found),
+        best=_best(found, margin),
+    )
 
 
 def best_point(found: Sequence[Point], margin: float) -> Point | None:
@@ -87,43 +123,50 @@ def best_point(found: Sequence[Point], margin: float) -> Point | None:
     return max(allowed, key=lambda point: (point.mean_gain("cross"), -point.weight), default=None)
 
 
-def tables(document: Json) -> list[Table]:
-    """Lay the curve out, one table per task."""
-    best = document["best"]
-    named = "none of the points keeps English within the margin" if best is None else f"best: weight {best['weight']:g}"
-    note = f"score; gain over the base (95 % interval). English margin {points(document['english_margin'])}; {named}"
-    found = []
-    for task in document["tasks"]:
-        groups = [name for name in ("english", *CROSS, "cross") if name in document["points"][0]["groups"][task]]
-        rows = [
-            (_label(point, best), *(_cell(point["groups"][task][g]) for g in groups)) for point in document["points"]
-        ]
-        title = f"{task}: {document['metric'][task]} x 100 by share of the tuned weights"
-        found.append(Table(title, ("weight", *(TITLES[name] for name in groups)), tuple(rows), note))
-    return found
+def tables(found: Merge) -> list[Table]:
+    """Return the curve as one table per task."""
+    best = found.best
+    named = "none of the points keeps English within the margin" if best is None else f"best: weight {best.weight:g}"
+    note = f"score; gain over the base (95 % interval). English margin {points(found.english_margin)}; {named}"
+    return [_table(found, task, note) for task in found.tasks]
 
 
-def picture(document: Json) -> str:
-    """Draw the trade-off of the first task as SVG."""
-    task = document["tasks"][0]
-    groups = [name for name in ("english", *CROSS) if name in document["points"][0]["groups"][task]]
+def picture(found: Merge) -> str:
+    """Return the trade-off of the first task as SVG."""
+    task = found.tasks[0]
     lines = {
-        TITLES[name]: [(point["weight"], point["groups"][task][name]["delta"]) for point in document["points"]]
-        for name in groups
+        TITLES[name]: [(point.weight, point.groups[task][name].delta) for point in found.points]
+        for name in _groups(found, task)
+        if name != "cross"
     }
-    best = document["best"]["weight"] if document["best"] else None
-    return curve(lines, f"{task}: {document['metric'][task]}", floor=-document["english_margin"], best=best)
+    best = found.best.weight if found.best else None
+    return curve(lines, f"{task}: {found.metric[task]}", floor=-found.english_margin, best=best)
+
+
+def _groups(found: Merge, task: str) -> list[str]:
+    shown = ("english", *compare.GROUPS["cross"], "cross")
+    return [name for name in shown if name in found.points[0].groups[task]]
+
+
+def _table(found: Merge, task: str, note: str) -> Table:
+    names = _groups(found, task)
+    rows = [(_label(point, found.best), *(_cell(point.groups[task][name]) for name in names)) for point in found.points]
+    title = f"{task}: {found.metric[task]} x 100 by share of the tuned weights"
+    return Table(title, ("weight", *(TITLES[name] for name in names)), tuple(rows), note)
 
 
 def _refuse(plans: Sequence[Plan]) -> None:
     kinds = {pair.kind for plan in plans for pair in plan.pairs}
-    if "english" not in kinds or not kinds & set(CROSS):
+    if "english" not in kinds or kinds.isdisjoint(compare.GROUPS["cross"]):
         msg = "a trade-off needs English pairs and pairs of two languages; --pairs leaves one out: add en:en or x-en"
         raise UsageError(msg)
 
 
 def _point(weight: float, name: str, base: Mapping[str, Result], results: Mapping[str, Result]) -> Point:
-    groups = {task: compare.compare([base[task]], [one], resampling=T_TESTS).groups for task, one in results.items()}
+    groups = {}
+    for task, result in results.items():
+        found = compare.compare([base[task]], [result], resampling=compare.NO_DRAWS)
+        groups[task] = {group: compare.row(one) for group, one in found.groups.items()}
     return Point(weight, name, groups)
 
 
@@ -133,37 +176,16 @@ def _drop_others(out: Path, best: Point | None) -> None:
             shutil.rmtree(folder)
 
 
-def _document(names: tuple[str, str], plans: Sequence[Plan], found: Sequence[Point], margin: float) -> Json:
+def _best(found: Sequence[Point], margin: float) -> Best | None:
     best = best_point(found, margin)
-    chosen = None
-    if best is not None:
-        gains = {"english": best.mean_gain("english"), "cross": best.mean_gain("cross")}
-        chosen = {"weight": best.weight, "checkpoint": best.checkpoint, **gains}
-    return {
-        "schema": SCHEMA,
-        "base": names[0],
-        "tuned": names[1],
-        "english_margin": margin,
-        "tasks": [plan.task.name for plan in plans],
-        "metric": {plan.task.name: plan.main_metric for plan in plans},
-        "points": [_point_document(point) for point in found],
-        "best": chosen,
-    }
+    if best is None:
+        return None
+    return Best(best.weight, best.checkpoint, best.mean_gain("english"), best.mean_gain("cross"))
 
 
-def _point_document(point: Point) -> Json:
-    groups = {task: {name: compare.row(row) for name, row in rows.items()} for task, rows in point.groups.items()}
-    return {"weight": point.weight, "checkpoint": point.checkpoint, "groups": groups}
+def _label(point: Point, best: Best | None) -> str:
+    return f"{point.weight:g}{' (best)' if best and point.weight == best.weight else ''}"
 
 
-def _label(point: Json, best: Json | None) -> str:
-    mark = " (best)" if best and point["weight"] == best["weight"] else ""
-    return f"{point['weight']:g}{mark}"
-
-
-def _cell(row: Json) -> str:
-    if row["delta"] == 0:
-        return points(row["candidate"])
-    span = bounds(row["lower"], row["upper"], sign=True)
-    gain = signed(row["delta"]) if span == MISSING else f"{signed(row['delta'])} ({span})"
-    return f"{points(row['candidate'])}; {gain}"
+def _cell(row: compare.DifferenceRow) -> str:
+    return points(row.candidate) + (f"; {difference_cell(row)}" if row.delta else "")

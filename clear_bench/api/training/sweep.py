@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
 from clear_bench import compare
 from clear_bench.api.evaluation import evaluate_saved
@@ -17,6 +15,7 @@ from clear_bench.api.retrieval import open_retriever
 from clear_bench.api.summary import summarise_results
 from clear_bench.api.training.evaluator import make_evaluator
 from clear_bench.api.training.mining import with_mined
+from clear_bench.api.training.sweep_document import Budget, LossDifference, LossScores, Sweep, SweepRun, SweepTask
 from clear_bench.api.training.translating import with_translated
 from clear_bench.errors import Interrupted, UsageError
 from clear_bench.losses import LOSSES
@@ -24,19 +23,17 @@ from clear_bench.registry import lookup
 from clear_bench.settings import ModelSettings
 from clear_bench.store.results import Result
 from clear_bench.train.budget import refuse_other_batches, settle_steps, with_steps
+from clear_bench.train.manifest import TrainingManifest, read_training_manifest
 from clear_bench.train.plan import prepare
 from clear_bench.train.recipe import Recipe
 from clear_bench.train.record import WORK, last_state
 from clear_bench.train.trainer import train
 
-Budget = Literal["steps", "compute"]
 log = logging.getLogger(__name__)
 
-SCHEMA = "clear-bench/sweep/1"
 DEFAULT_LOSSES = ("clear", "infonce_qx", "infonce_x", "clear_no_kl", "clear_no_bridge", "symmetric")
 CONTRASTS = tuple(("clear", other) for other in ("infonce_qx", "clear_no_kl", "clear_no_bridge", "symmetric"))
 """What CLEAR has and the other lacks: the reversal, the KL term, the bridge, more than symmetry."""
-T_TESTS = compare.Resampling(replicates=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ class Trained:
     """A finished run with its results by task."""
 
     run: Run
-    manifest: Mapping[str, Any]  # Any: JSON
+    manifest: TrainingManifest
     results: Mapping[str, Result]
 
 
@@ -73,8 +70,8 @@ def sweep(
     seeds: Sequence[int] = (0, 1, 2),
     budget: Budget = "steps",
     settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
-) -> dict[str, Any]:  # Any: JSON
-    """Train every loss with every seed, evaluate each run and the base, and lay the comparison out as a document.
+) -> Sweep:
+    """Train every loss with every seed, evaluate each run and the base, and compare them.
 
     Everything lies below `out`: `runs/<loss>-<seed>/` and `results/`. A finished run is read, an unfinished one goes
     on from its last saved state. Raises `InputError` before anything is trained where batches differ between losses.
@@ -83,16 +80,15 @@ def sweep(
     runs = plan_runs(recipe, losses, seeds, budget)
     base = _evaluated(recipe.model.base, plans, out, settings)
     done = [_run(run, plans, out, settings) for run in runs]
-    return {
-        "schema": SCHEMA,
-        "budget": budget,
-        "base": recipe.model.base,
-        "losses": list(losses),
-        "seeds": list(seeds),
-        "batches": {str(run.seed): run.batches for run in runs},
-        "runs": [_record(one, out) for one in done],
-        "tasks": [_task(plan, base[plan.task.name], done, losses) for plan in plans],
-    }
+    return Sweep(
+        budget=budget,
+        base=recipe.model.base,
+        losses=tuple(losses),
+        seeds=tuple(seeds),
+        batches={str(run.seed): run.batches for run in runs},
+        runs=tuple(_record(one, out) for one in done),
+        tasks=tuple(_task(plan, base[plan.task.name], done, losses) for plan in plans),
+    )
 
 
 def plan_runs(recipe: Recipe, losses: Sequence[str], seeds: Sequence[int], budget: Budget) -> list[Run]:
@@ -144,48 +140,50 @@ def _run(run: Run, plans: Sequence[Plan], out: Path, settings: ModelSettings) ->
         train(run.recipe, folder, resume=resume, evaluate=make_evaluator(run.recipe))
     except Interrupted as stop:
         raise Interrupted(f"{run.name}: {stop}; finished runs are kept: start the sweep again") from None
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    return Trained(run, manifest, _evaluated(str(folder), plans, out, settings))
+    return Trained(run, read_training_manifest(folder), _evaluated(str(folder), plans, out, settings))
 
 
 def _evaluated(model: str, plans: Sequence[Plan], out: Path, settings: ModelSettings) -> dict[str, Result]:
     return evaluate_saved(open_retriever(model, settings), plans, out / "results")
 
 
-def _record(one: Trained, out: Path) -> dict[str, Any]:
-    seen = one.manifest["seen"]
-    return {
-        "loss": one.run.loss,
-        "seed": one.run.seed,
-        "folder": f"runs/{one.run.name}",
-        **{name: seen[name] for name in ("steps", "rows", "texts", "tokens", "seconds")},
-        "batches": one.manifest["identity"]["batches"],
-        "selected_step": one.manifest["selected_step"],
-        "results": {task: result.path.relative_to(out).as_posix() for task, result in one.results.items()},
-    }
+def _record(one: Trained, out: Path) -> SweepRun:
+    seen = one.manifest.seen
+    return SweepRun(
+        loss=one.run.loss,
+        seed=one.run.seed,
+        folder=f"runs/{one.run.name}",
+        steps=seen.steps,
+        rows=seen.rows,
+        texts=seen.texts,
+        tokens=seen.tokens,
+        seconds=seen.seconds,
+        batches=str(one.manifest.identity["batches"]),
+        selected_step=one.manifest.selected_step,
+        results={task: result.path.relative_to(out).as_posix() for task, result in one.results.items()},
+    )
 
 
-def _task(plan: Plan, base: Result, done: Sequence[Trained], losses: Sequence[str]) -> dict[str, Any]:
-    """Compare on one task: each loss with the base, and CLEAR with what lacks one of its parts."""
+def _task(plan: Plan, base: Result, done: Sequence[Trained], losses: Sequence[str]) -> SweepTask:
+    """Compare on one task: each loss with the base, and CLEAR with the losses that lack one of its parts."""
     name = plan.task.name
     sides = {loss: [one.results[name] for one in done if one.run.loss == loss] for loss in losses}
     pairs = [(a, b) for a, b in CONTRASTS if a in sides and b in sides]
-    return {
-        "task": name,
-        "metric": plan.main_metric,
-        "partial": plan.limit is not None,
-        "rows": [_row("base", [base]), *(_row(loss, results) for loss, results in sides.items())],
-        "gains": [_gain(f"{loss} - base", [base], results) for loss, results in sides.items()],
-        "contrasts": [_gain(f"{a} - {b}", sides[b], sides[a]) for a, b in pairs],
-    }
+    return SweepTask(
+        task=name,
+        metric=plan.main_metric,
+        partial=plan.limit is not None,
+        rows=(_scores("base", [base]), *(_scores(loss, results) for loss, results in sides.items())),
+        gains=tuple(_difference(f"{loss} - base", [base], results) for loss, results in sides.items()),
+        contrasts=tuple(_difference(f"{a} - {b}", sides[b], sides[a]) for a, b in pairs),
+    )
 
 
-def _row(name: str, results: Sequence[Result]) -> dict[str, Any]:
-    summary = summarise_results(results)
-    return {"name": name, "seeds": len(results), "groups": {g: asdict(v) for g, v in summary.groups.items()}}
+def _scores(name: str, results: Sequence[Result]) -> LossScores:
+    return LossScores(name, len(results), summarise_results(results).groups)
 
 
-def _gain(name: str, base: Sequence[Result], candidate: Sequence[Result]) -> dict[str, Any]:
+def _difference(name: str, base: Sequence[Result], candidate: Sequence[Result]) -> LossDifference:
     """Average the seeds of both sides query by query; intervals are over clusters of queries."""
-    found = compare.compare(base, candidate, resampling=T_TESTS)
-    return {"name": name, "groups": {group: compare.row(row) for group, row in found.groups.items()}}
+    found = compare.compare(base, candidate, resampling=compare.NO_DRAWS)
+    return LossDifference(name, {group: compare.row(one) for group, one in found.groups.items()})
