@@ -85,7 +85,7 @@ def test_whole_numbers_are_ids_and_fractions_are_not(tmp_path: Path) -> None:
     [
         ("t.parquet", b"PAR1 no", "no Parquet file"),
         ("t.jsonl", b'{"id": "1"}\n{"id": \n', "line 2: not valid JSON"),
-        ("t.jsonl", b'{"id": "1"}\n[]\n', "line 2: .* is no JSON object"),
+        ("t.jsonl", b'{"id": "1"}\n[]\n', "line 2: .* is not a JSON object"),
         ("t.jsonl", b'{"id": "1"}\n{"id": null}\n', "row 2: 'id' is missing"),
         ("t.jsonl", b'{"id": "1"}\n{"id": [1]}\n', r"line 2: 'id' is \[1\]"),
         ("t.jsonl", b'{"id": "1"}\n{"id": "\xff"}\n', "line 2: not UTF-8"),

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from clear_bench.disk import atomic_write, refuse_system_faults, sha256_blocks
 from clear_bench.errors import DataError
 from clear_bench.readers.cache import datasets_folder, short_name
+from clear_bench.readers.rows import join_titles
 from clear_bench.types import Texts, make_texts
 
 VERSION = 1
@@ -130,12 +131,11 @@ def _seal(facts: Mapping[str, Any]) -> str:  # Any: JSON
 
 def passages(ids: pa.Array, title: pa.Array, text: pa.Array, join: str) -> pa.RecordBatch:
     """Lay out passages for `convert`: the title, where there is one, is put before the text, and blanks are trimmed."""
-    title, text = title.fill_null(""), text.fill_null("")
-    has_title = pc.greater(pc.binary_length(title), 0)
-    joined = pc.if_else(has_title, pc.binary_join_element_wise(title, text, join), text)
+    text = text.fill_null("")
+    joined = join_titles(title, text, join)
     whole = pc.utf8_ltrim_whitespace(joined)
     cut = pc.subtract(pc.utf8_length(joined), pc.utf8_length(whole))
-    before = pc.if_else(has_title, pc.add(pc.utf8_length(title), len(join)), 0)
+    before = pc.subtract(pc.utf8_length(joined), pc.utf8_length(text))
     body = pc.max_element_wise(pc.subtract(before, cut), 0)
     columns = [ids, pc.utf8_rtrim_whitespace(whole), body.cast(pa.int32())]
     return pa.record_batch(columns, schema=_SCHEMA)

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clear_bench.errors import DataError
+from clear_bench.readers.json_lines import objects
 from clear_bench.readers.lines import whole_lines
-from clear_bench.readers.rows import checked_id, checked_text, json_lines
+from clear_bench.readers.rows import checked_id, checked_text
 
 KINDS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 """Ending of a file's name, `.gz` aside -> how it is read."""
@@ -97,7 +98,7 @@ def _json_cells(path: Path, names: Sequence[str]) -> Cells:
 def _objects(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Walk the rows of JSON Lines, or of a .json file that is one list."""
     if not path.name.removesuffix(".gz").endswith(".json") or not _first_line(path).startswith("["):
-        yield from json_lines(path)
+        yield from objects(path)
         return
     try:
         rows = json.loads("".join(whole_lines(path)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pcsv
-import pyarrow.json as pj
 import pyarrow.parquet as pq
 
 from clear_bench.errors import DataError
-from clear_bench.readers.lines import blocks, decode, lines, open_stream
+from clear_bench.readers.json_lines import block_objects, objects, text_columns
+from clear_bench.readers.lines import blocks, lines, open_stream
 
 _ROWS = 16_384
 Columns = list[pa.Array]
@@ -88,42 +87,16 @@ def _text(batch: pa.RecordBatch, name: str, path: Path) -> pa.Array:
 
 
 def _jsonl(path: Path, names: Sequence[str], optional: Sequence[str]) -> Iterator[Columns]:
+    wanted = (*names, *optional)
     for first, block in blocks(path):
-        yield _json_block(block, names, optional) or _json_lines(path, first, block, names, optional)
-
-
-def _json_block(block: bytes, names: Sequence[str], optional: Sequence[str]) -> Columns | None:
-    """Parse a block of well-formed rows; None where any of them needs a closer look."""
-    schema = pa.schema([(name, pa.string()) for name in (*names, *optional)])
-    reading = pj.ReadOptions(use_threads=False, block_size=max(len(block), 64))
-    parsing = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-    try:
-        table = pj.read_json(pa.BufferReader(block), read_options=reading, parse_options=parsing).combine_chunks()
-        table.validate(full=True)  # checks that strings are UTF-8
-    except pa.ArrowInvalid:
-        return None
-    columns = [table[name].combine_chunks() for name in schema.names]
-    columns = [column.chunk(0) if isinstance(column, pa.ChunkedArray) else column for column in columns]
-    if not len(table) or any(column.null_count for column in columns[: len(names)]):
-        return None
-    return columns
-
-
-def _json_lines(path: Path, first: int, block: bytes, names: Sequence[str], optional: Sequence[str]) -> Columns:
-    rows = []
-    for number, line in decode(path, first, block):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            msg = f"{path}, line {number}: not valid JSON: {error}"
-            raise DataError(msg) from None
-        if not isinstance(row, dict):
-            msg = f"{path}, line {number}: {line[:60]!r} is no JSON object"
-            raise DataError(msg)
-        _check_names(path, names, list(row), f", line {number}")
-        rows.append([_cell(row.get(name), name, f"{path}, line {number}") for name in (*names, *optional)])
-    count = len(names) + len(optional)
-    return [pa.array([row[i] for row in rows], pa.string()) for i in range(count)]
+        columns = text_columns(block, wanted)
+        if columns is None or any(column.null_count for column in columns[: len(names)]):
+            rows = []
+            for where, row in block_objects(path, first, block):
+                _check_names(where, names, list(row))
+                rows.append([_cell(row.get(name), name, where) for name in wanted])
+            columns = [pa.array([row[i] for row in rows], pa.string()) for i in range(len(wanted))]
+        yield columns
 
 
 def _cell(value: object, name: str, where: str) -> str | None:
@@ -170,13 +143,13 @@ def _present(path: Path, name: str, layout: Layout) -> str:
         have = list(layout.header)
     else:
         first = next((line for _, line in lines(path)), "")
-        have = list(json.loads(first)) if first.startswith("{") else _header(path)
+        have = list(next(objects(path))[1]) if first.startswith("{") else _header(path)
     return next((choice for choice in choices if choice in have), choices[0])
 
 
-def _check_names(path: Path, names: Sequence[str], have: Sequence[str], where: str = "") -> None:
+def _check_names(where: object, names: Sequence[str], have: Sequence[str]) -> None:
     missing = [name for name in names if name not in have]
     if missing:
         there = ", ".join(map(repr, have)) or "none"
-        msg = f"{path}{where}: has no column {', '.join(map(repr, missing))}; it has {there}"
+        msg = f"{where}: has no column {', '.join(map(repr, missing))}; it has {there}"
         raise DataError(msg)

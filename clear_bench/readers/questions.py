@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ import pyarrow as pa
 
 from clear_bench.errors import DataError
 from clear_bench.readers.columns import Layout, read_columns
-from clear_bench.readers.lines import lines
-from clear_bench.readers.rows import Rows
+from clear_bench.readers.json_lines import objects
+from clear_bench.readers.rows import Rows, merge
 
 if TYPE_CHECKING:
     from clear_bench.tasks import Task
@@ -84,38 +83,23 @@ def rows(path: Path, questions: Iterable[Question]) -> Rows:
 
     Raises `DataError` where there are none, one is blank, or an id comes back with another text.
     """
-    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
-    total = 0
+    ids, texts, found = list[str](), list[str](), list[Mapping[str, Any]]()
     for key, text, fields in questions:
         if not key.strip() or not text.strip():
             msg = f"{path}: the query {key!r} has a blank id or text: {text!r:.60}"
             raise DataError(msg)
-        if found.setdefault(key, (text, fields))[0] != text:
-            msg = f"{path}: the query {key!r} comes twice, with different texts: {found[key][0]!r:.60} and {text!r:.60}"
-            raise DataError(msg)
-        total += 1
-    if not found:
+        ids.append(key)
+        texts.append(text)
+        found.append(fields)
+    if not ids:
         msg = f"{path}: no queries were found"
         raise DataError(msg)
-    names = next(iter(found.values()))[1]
-    return Rows(
-        path,
-        pa.chunked_array([list(found)], pa.string()),
-        pa.chunked_array([[text for text, _ in found.values()]], pa.string()),
-        {name: [fields.get(name) for _, fields in found.values()] for name in names},
-        total - len(found),
-    )
+    keys, text = (pa.chunked_array([column], pa.string()) for column in (ids, texts))
+    return merge(Rows(path, keys, text, {name: [fields.get(name) for fields in found] for name in found[0]}))
 
 
-def _objects(paths: list[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in paths:
-        for number, line in lines(path):
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                msg = f"{path}, line {number}: not valid JSON: {error}"
-                raise DataError(msg) from None
-            yield f"{path}, line {number}", row
+def _objects(paths: Iterable[Path]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    return (found for path in paths for found in objects(path))
 
 
 def _get(row: Mapping[str, Any], name: str, where: str) -> Any:  # Any: JSON

@@ -6,8 +6,7 @@ Arrow parses whole blocks; a block that holds anything unusual is parsed again l
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
@@ -16,12 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json as pj
 
 from clear_bench.errors import DataError
-from clear_bench.readers.lines import blocks, decode, lines
-
-_SCHEMA = pa.schema([("_id", pa.string()), ("text", pa.string()), ("title", pa.string())])
+from clear_bench.readers.json_lines import block_objects, text_columns
+from clear_bench.readers.lines import at, blocks, lines
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +63,7 @@ def read_rows(path: Path, join: str | None = None, fields: Collection[str] = ())
     if not len(ids):
         msg = f"{path}: the file has no rows"
         raise DataError(msg)
-    return _merge(Rows(path, ids, text, values))
+    return merge(Rows(path, ids, text, values), _line_of)
 
 
 def stream_rows(path: Path, join: str | None = None) -> Iterator[tuple[str, str]]:
@@ -75,51 +72,36 @@ def stream_rows(path: Path, join: str | None = None) -> Iterator[tuple[str, str]
         yield from ((row_id, text) for row_id, text, _ in _parse_lines(path, first, block, join))
 
 
-def json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the objects of a JSON Lines file, each with its place; raises `DataError` for a line that is none."""
-    for number, line in lines(path):
-        where = f"{path}, line {number}"
-        yield where, _parse_line(line, where)
+def join_titles(title: pa.Array, text: pa.Array, join: str) -> pa.Array:
+    """Put titles before texts with `join` between them; without a title the text stays as it is."""
+    title = title.fill_null("")
+    has_title = pc.greater(pc.binary_length(title), 0)
+    return pc.if_else(has_title, pc.binary_join_element_wise(title, text, join), text)
 
 
 def _parse_block(block: bytes, join: str | None) -> tuple[pa.Array, pa.Array] | None:
     """Parse a block of well-formed rows; None where any of them needs a closer look."""
-    reading = pj.ReadOptions(use_threads=False, block_size=max(len(block), 64))
-    parsing = pj.ParseOptions(explicit_schema=_SCHEMA, unexpected_field_behavior="ignore")
-    try:
-        table = pj.read_json(pa.BufferReader(block), read_options=reading, parse_options=parsing).combine_chunks()
-        table.validate(full=True)  # checks that strings are UTF-8
-    except pa.ArrowInvalid:
-        return None
+    columns = text_columns(block, ("_id", "text", "title"))
     # Several rows on a line, a row over several lines and blank lines all break "row i is line i".
-    if len(table) != block.count(b"\n") + (not block.endswith(b"\n")) or not len(table):
+    if columns is None or len(columns[0]) != block.count(b"\n") + (not block.endswith(b"\n")):
         return None
-    ids, text, title = (table[name].combine_chunks() for name in ("_id", "text", "title"))
+    ids, text, title = columns
     if ids.null_count or text.null_count:
         return None
     if join is None:
         trimmed = pc.utf8_trim_whitespace(text)
     else:
-        text = trimmed = _join_titles(title, text, join)
+        text = trimmed = pc.utf8_trim_whitespace(join_titles(title, text, join))
     if any(pc.min(pc.binary_length(column)).as_py() == 0 for column in (pc.utf8_trim_whitespace(ids), trimmed)):
         return None
     return ids, text
-
-
-def _join_titles(title: pa.Array, text: pa.Array, join: str) -> pa.Array:
-    title = title.fill_null("")
-    has_title = pc.greater(pc.binary_length(title), 0)
-    text = pc.if_else(has_title, pc.binary_join_element_wise(title, text, join), text)
-    return pc.utf8_trim_whitespace(text)
 
 
 def _parse_lines(
     path: Path, first: int, block: bytes, join: str | None
 ) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Yield id, text and the whole row of every line."""
-    for number, line in decode(path, first, block):
-        where = f"{path}, line {number}"
-        row = _parse_line(line, where)
+    for where, row in block_objects(path, first, block):
         row_id = checked_id(row.get("_id"), "_id", where)
         text = checked_text(row.get("text"), "text", where, may_be_blank=join is not None and bool(row.get("title")))
         if join is not None:
@@ -130,18 +112,6 @@ def _parse_lines(
             msg = f"{where}: the text of {row_id!r} is blank"
             raise DataError(msg)
         yield row_id, text, row
-
-
-def _parse_line(line: str, where: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        msg = f"{where}: not valid JSON: {error}"
-        raise DataError(msg) from None
-    if not isinstance(row, dict):
-        msg = f"{where}: {line[:60]!r} is not a JSON object"
-        raise DataError(msg)
-    return row
 
 
 def checked_id(value: object, name: str, where: str) -> str:
@@ -165,8 +135,11 @@ def checked_text(value: object, name: str, where: str, may_be_blank: bool = Fals
     return value
 
 
-def _merge(rows: Rows) -> Rows:
-    """Drop rows that repeat an earlier one; raises `DataError` where an id comes back with another text."""
+def merge(rows: Rows, line_of: Callable[[Path, int], int] | None = None) -> Rows:
+    """Drop rows that repeat an earlier one; raise `DataError` where an id comes back with another text.
+
+    `line_of` gives the line of a row, for the message.
+    """
     if pc.count_distinct(rows.ids).as_py() == len(rows):
         return rows
     encoded = rows.ids.combine_chunks().dictionary_encode()
@@ -178,8 +151,13 @@ def _merge(rows: Rows) -> Rows:
     differing = np.flatnonzero(~same.to_numpy())
     if len(differing):
         row = int(again[differing[0]])
-        line, earlier = _line_of(rows.path, row), _line_of(rows.path, int(first[codes[row]]))
-        msg = f"{rows.path}, line {line}: the id {rows.ids[row].as_py()!r} was on line {earlier} with another text"
+        known, key = int(first[codes[row]]), rows.ids[row].as_py()
+        if line_of is None:
+            texts = " and ".join(f"{rows.text[i].as_py()!r:.60}" for i in (known, row))
+            msg = f"{rows.path}: the query {key!r} comes twice, with different texts: {texts}"
+        else:
+            place = at(rows.path, line_of(rows.path, row))
+            msg = f"{place}: the id {key!r} was on line {line_of(rows.path, known)} with another text"
         raise DataError(msg)
     mask = np.ones(len(rows), dtype=np.bool_)
     mask[again] = False

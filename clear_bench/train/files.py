@@ -12,7 +12,8 @@ from typing import Any, Literal
 from clear_bench.errors import DataError, UsageError
 from clear_bench.languages import canonical
 from clear_bench.readers import read
-from clear_bench.readers.rows import checked_id, checked_text, json_lines, read_rows, stream_rows
+from clear_bench.readers.json_lines import objects
+from clear_bench.readers.rows import checked_id, checked_text, read_rows, stream_rows
 from clear_bench.tasks import find_task, task_names
 from clear_bench.types import ENGLISH
 
@@ -83,7 +84,7 @@ def read_split(path: Path, split: str) -> tuple[dict[str, str], frozenset[str]]:
 def read_negatives(path: Path, queries: Container[str], passages: Container[str]) -> dict[str, list[str]]:
     """Read id of a query -> ids of passages; raises `DataError` for an id that the data lacks."""
     found: dict[str, list[str]] = {}
-    for where, row in json_lines(path):
+    for where, row in objects(path):
         item = checked_id(row.get("_id"), "_id", where)
         listed = row.get("neg")
         if not isinstance(listed, list):
@@ -106,7 +107,7 @@ def read_negatives(path: Path, queries: Container[str], passages: Container[str]
 def read_translations(path: Path) -> dict[str, dict[str, str]]:
     """Read language -> English query -> the query in that language."""
     found: dict[str, dict[str, str]] = {}
-    for where, row in json_lines(path):
+    for where, row in objects(path):
         language, query, text = (checked_text(row.get(key), key, where) for key in ("language", "query", "translation"))
         if found.setdefault(language, {}).setdefault(query, text) != text:
             msg = f"{where}: the query {query[:60]!r} was on an earlier line with another translation to {language}"

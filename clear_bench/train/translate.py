@@ -21,7 +21,8 @@ from clear_bench.models.faults import library_faults
 from clear_bench.models.layout import PARTS, read_optional
 from clear_bench.models.scan import scan
 from clear_bench.progress import progress
-from clear_bench.readers.rows import checked_text, json_lines
+from clear_bench.readers.json_lines import objects
+from clear_bench.readers.rows import checked_text
 from clear_bench.registry import unknown
 from clear_bench.train.parts import TranslatePart
 from clear_bench.types import ENGLISH
@@ -93,7 +94,7 @@ class Finished:
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             path.write_bytes(whole)
-        for where, row in json_lines(path):
+        for where, row in objects(path):
             outcome = Outcome(row.get("translation"), row.get("problem"))
             if not all(one is None or isinstance(one, str) for one in (outcome.translation, outcome.problem)):
                 msg = f"{where}: {row!r:.60} is no outcome of a translation; delete the file to translate anew"
