@@ -6,7 +6,7 @@
     |- InputError            3   input that is invalid, tampered with or not comparable
     |  |- CardError              a task card that cannot be used
     |  |- DataError              a line or file of a collection that is wrong (names file and line)
-    |  |- CheckpointError        a folder that is no checkpoint, unsafe weights, unusable vectors
+    |  |- CheckpointError        a folder that is not a checkpoint, unsafe weights, unusable vectors
     |  |- TamperedError          a result whose files no longer match their manifest
     |  `- NotComparableError     two results that answer different questions
     |- EnvironmentFault      4   disk, memory, network, limits of the system
@@ -44,53 +44,53 @@ EXTRAS = {
 
 
 class UserError(Exception):
-    """Report something the user can mend: what was wrong, its value, and what would be right."""
+    """A problem that the user can mend. The message says what was wrong, its value, and what would be right."""
 
     exit_code: ClassVar[int] = 2
 
 
 class UsageError(UserError):
-    """Refuse a name, flag or setting that does not exist or does not fit."""
+    """A name, flag or setting does not exist or does not fit."""
 
 
 class OccupiedError(UsageError):
-    """Refuse to put a result where another one stands."""
+    """Another result stands in the place of this one."""
 
 
 class InputError(UserError):
-    """Refuse input that would give a wrong number."""
+    """The input would give a wrong number."""
 
     exit_code = 3
 
 
 class CardError(InputError):
-    """Refuse a task card."""
+    """A task card is invalid."""
 
 
 class DataError(InputError):
-    """Refuse a file of a collection."""
+    """A file of a collection is invalid."""
 
 
 class CheckpointError(InputError):
-    """Refuse a checkpoint or the vectors that it gives."""
+    """A checkpoint, or a vector from it, is unusable."""
 
 
 class TamperedError(InputError):
-    """Refuse a result whose files differ from its manifest."""
+    """The files of a result differ from its manifest."""
 
 
 class NotComparableError(InputError):
-    """Refuse to compare results of different queries, qrels, corpora or metrics."""
+    """Two results have different queries, qrels, corpora or metrics."""
 
 
 class EnvironmentFault(UserError):
-    """Report a disk, memory or network that does not do its part."""
+    """The disk, the memory or the network fails."""
 
     exit_code = 4
 
 
 class MissingExtraError(EnvironmentFault):
-    """Report an optional dependency that is not installed."""
+    """An optional dependency is not installed."""
 
     def __init__(self, module: str, extra: str) -> None:
         self.module, self.extra = module, extra
@@ -98,12 +98,12 @@ class MissingExtraError(EnvironmentFault):
         super().__init__(msg)
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
-        """Travel from a worker to the process of the run."""
+        """Return what pickle needs to send the error from a worker process to the main one."""
         return type(self), (self.module, self.extra)
 
 
 def install_command(extra: str) -> str:
-    """Give the command that installs an extra: from where this package came from, a checkout or an index."""
+    """Return the command that installs an extra from the source of this package: a checkout, a file or an index."""
     import json
     import shlex
     from importlib.metadata import PackageNotFoundError, distribution
@@ -122,10 +122,10 @@ def install_command(extra: str) -> str:
 
 
 class CellsFailedError(UserError):
-    """Report cells that failed after the start; everything else is saved."""
+    """Some cells failed after the start; everything else is saved."""
 
     exit_code = 5
 
 
 class Interrupted(KeyboardInterrupt):
-    """Carry what an interrupted command has kept, for whoever started it; an interrupt to everything in between."""
+    """A command was interrupted; the message says what it has saved and how to go on."""

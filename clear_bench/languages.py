@@ -22,9 +22,9 @@ class _Language(NamedTuple):
 
 
 def canonical(code: str) -> str:
-    """Give the one spelling of a language that cards, results and tables use.
+    """Return the one spelling of a language that cards, results and tables use.
 
-    Takes ISO 639-1, 639-2/B and 639-3 codes with or without script, FLORES and mteb spellings and locales, in any
+    Accept ISO 639-1, 639-2/B and 639-3 codes with or without script, FLORES and mteb spellings and locales, in any
     case, with `-` or `_`. Raises `UsageError` with the nearest codes for anything else.
 
     >>> [canonical(code) for code in ("de", "deu_Latn", "arb", "kor-Kore", "pt_BR", "zh-TW")]
@@ -40,12 +40,12 @@ def canonical(code: str) -> str:
 
 
 def name(code: str) -> str:
-    """Give the English name, with the script where it is not the language's usual one."""
+    """Return the English name, with the script where it is not the language's usual one."""
     return _languages()[canonical(code)].name
 
 
 def short(code: str) -> str:
-    """Give the shortest unique spelling: `de`, `arz`, `hi-Latn`; `canonical` takes it back."""
+    """Return the shortest unique spelling: `de`, `arz`, `hi-Latn`; `canonical` takes it back."""
     return _languages()[canonical(code)].short
 
 
@@ -71,7 +71,7 @@ def english_first(codes: Iterable[str]) -> tuple[str, ...]:
 
 
 def resource_class(code: str) -> int | None:
-    """Give the class of Joshi et al. 2020, 0 (left behind) to 5 (winners); None where their list is silent.
+    """Return the class of Joshi et al. 2020, 0 (left behind) to 5 (winners); None where their list is silent.
 
     https://aclanthology.org/2020.acl-main.560
     """
@@ -84,7 +84,7 @@ def all_codes() -> tuple[str, ...]:
 
 
 def _unknown(code: str) -> str:
-    """Word the refusal: the code of a language that was named in English, else near codes, else where the list is."""
+    """Return the message for an unknown code: the code of an English name, near codes, or where the list is."""
     rows = _languages().values()
     named = [row.code for row in rows if row.name.lower() == code.strip().lower()]
     if named:

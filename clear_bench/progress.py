@@ -1,4 +1,4 @@
-"""Shows how far a long piece of work is: a bar on a terminal, else a line on stderr now and then."""
+"""Show the progress of long work: a bar on a terminal, elsewhere a line on stderr at intervals."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 INTERVAL = 30.0
-"""Seconds between two lines where stderr is no terminal."""
+"""Seconds between two lines where stderr is not a terminal."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far some work is, such as the encoding of texts; called with the number of those that were just done."""
+    """The progress of work such as encoding. Call it with the number of texts that were just finished."""
 
     total: int
     """Texts, or whatever the unit is."""
     work: float
-    """What they take in all, in any unit."""
+    """Cost of the whole, in any unit."""
     show: Callable[[Progress], None] = lambda _: None
     """Called after each step."""
     done: int = 0
     worked: float = 0.0
     share: float | None = None
-    """Share of the device's peak, of the last shard that knew it."""
+    """Share of the device's peak that the last measured shard reached."""
     started: float = field(default_factory=time.monotonic)
     unit: str = "texts"
     is_due: bool = False
     """Whether the next line is written whatever the time."""
 
     def __call__(self, count: int, each: float = 1.0) -> None:
-        """Count texts and what each of them took; less than none where a worker died with what it had told."""
+        """Add finished texts and their cost; a negative count subtracts the texts of a worker that died."""
         self.done += count
         self.worked += count * each
         self.show(self)
 
     def tell(self, share: float) -> None:
-        """Take over the share of the device's peak that a shard was encoded at."""
+        """Set the share of the device's peak at which a shard was encoded."""
         self.share = share
 
     @property
@@ -48,7 +48,7 @@ class Progress:
 
     @property
     def left(self) -> float:
-        """Seconds that the rest will take, if the work goes on as it did."""
+        """Seconds that the rest takes at the present speed."""
         return (self.work - self.worked) / self.worked * self.seconds if self.worked > 0 else float("inf")
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ class Progress:
 def progress(
     total: int, what: str = "encoding", interval: float = INTERVAL, work: float | None = None
 ) -> Iterator[Progress]:
-    """Show the encoding of `total` texts for as long as the block lasts; without `work` one is as long as another."""
+    """Show the encoding of `total` texts while the block runs. Without `work` every text costs the same."""
     shown = Progress(total, float(total) if work is None else work)
     with showing(shown, what, interval):
         yield shown
@@ -68,7 +68,7 @@ def progress(
 
 @contextmanager
 def showing(shown: Progress, what: str, interval: float = INTERVAL) -> Iterator[None]:
-    """Show a piece of work for as long as the block lasts."""
+    """Show the progress of some work while the block runs."""
     if sys.stderr.isatty() and shown.total:
         with _bar(shown, what):
             yield

@@ -1,4 +1,4 @@
-"""From judgements by id to judgements by position: which queries of a pair count, and what is left out."""
+"""Turn judgements by id into judgements by position, and decide which queries of a pair count."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from clear_bench.types import Collection, Judgements, LanguagePair
 
 
 def judge(collection: Collection, pair: LanguagePair) -> Judgements:
-    """Look up one pair's judgements; see `judge_all`."""
+    """Return the judgements of one pair; see `judge_all`."""
     return next(judge_all(collection, [pair]))
 
 
 def judge_all(collection: Collection, pairs: Iterable[LanguagePair]) -> Iterator[Judgements]:
-    """Look up the judgements of pairs in query rows and passage positions.
+    """Yield the judgements of pairs as query rows and passage positions.
 
     A judged query counts, as with `trec_eval -c`: one without a relevant passage (no grade above 0) scores 0, unless
     the collection drops those. Queries without a judgement, and queries whose relevant passages the passage language
-    lacks, are left out and counted apart. Where a pair has gold answers and no qrels, every query with an answer
-    counts, and nothing has a grade. Raises `DataError` for a pair in which nothing can be found.
+    lacks, are left out and counted separately. Where a pair has gold answers and no qrels, every query with an answer
+    counts, and nothing has a grade. Raise `DataError` for a pair without a query that counts.
     """
     # Pairs share qrels and text sets: every id is looked up once per side, not once per pair.
     rows: dict[tuple[str, str], NDArray[np.int64]] = {}
@@ -88,7 +88,7 @@ def _by_qrels(
 
 
 def find_rows(wanted: pa.Array, ids: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Give the row of every wanted id, -1 where it is missing, in one pass over ids that may be memory-mapped."""
+    """Return the row of every wanted id, -1 for a missing one. One pass over `ids`, which may be memory-mapped."""
     distinct = wanted.dictionary_encode()
     slots = np.full(len(distinct.dictionary), -1, dtype=np.int64)
     start = 0

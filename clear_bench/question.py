@@ -1,4 +1,4 @@
-"""What decides a score whatever the model: one table, by which results are named, reused, compared and grouped."""
+"""The inputs that decide a score whatever the model: one table, by which results are named, compared and grouped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from clear_bench.types import Collection, Judgements, LanguagePair
 
@@ -21,10 +21,10 @@ class Input:
     """One thing that moves scores or their intervals."""
 
     words: str
-    """How messages call it."""
+    """Its name in messages."""
     by: By
     digest: Callable[[Collection, Judgements, str], str | None]
-    """Name what a pair has of it, under one key; None where it has nothing."""
+    """Returns the digest of what a pair has under one key; None for nothing."""
     is_optional: bool = True
     """Whether a question may do without it; a manifest that does not list it then says that there is none."""
     moves: Literal["scores", "intervals"] = "scores"
@@ -48,7 +48,7 @@ INPUTS: Mapping[str, Input] = {
 
 
 def digests(collection: Collection, judgements: Iterable[Judgements]) -> dict[str, dict[str, str]]:
-    """Give the digest of every input of some pairs, each once; optional inputs that no pair has are left out."""
+    """Return the digest of every input of some pairs. Optional inputs that no pair has are left out."""
     found: dict[str, dict[str, str]] = {name: {} for name, one in INPUTS.items() if not one.is_optional}
     for judged in judgements:
         for name, one in INPUTS.items():
@@ -58,15 +58,15 @@ def digests(collection: Collection, judgements: Iterable[Judgements]) -> dict[st
     return found
 
 
-def asked(found: Mapping[str, Any]) -> dict[str, Any]:  # Any: a manifest's digests, JSON
-    """Keep of a manifest's digests those of the inputs that move scores."""
+def asked(found: Digests) -> dict[str, Mapping[str, str]]:
+    """Return the digests of a manifest that belong to inputs that move scores."""
     return {name: found[name] for name, one in INPUTS.items() if one.moves == "scores" and name in found}
 
 
 def differences(one: Digests, other: Digests, pairs: Sequence[LanguagePair]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield what two manifests' digests say differently of some pairs: words for the input, its key, both digests.
+    """Yield the inputs of some pairs that differ between two manifests: words for the input, its key, both digests.
 
-    Digests that are empty say nothing; results that were imported as means have such.
+    Empty digests, as in results that were imported as means, differ from nothing.
     """
     if not any(one.values()) or not any(other.values()):
         return
@@ -87,7 +87,7 @@ def _keys(collection: Collection, pair: LanguagePair, by: By) -> tuple[str, ...]
 
 
 def _named(by: By, pairs: Sequence[LanguagePair], known: Sequence[str]) -> Iterator[str]:
-    """Choose the keys that belong to pairs; a pool is made of all the passages that are there."""
+    """Yield the keys that belong to pairs. A pool contains all passages, so its pairs need them all."""
     wanted = {pair.query if by == "query" else str(pair) if by == "pair" else pair.passage for pair in pairs}
     is_pooled = by == "passage" and any(pair.is_pool for pair in pairs)
     yield from (key for key in dict.fromkeys(known) if is_pooled or key in wanted)

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """Word the message for a name that is not in a table: the value, the near misses, else the first choices."""
+    """Return the message for a name that is not in a table, with the nearest names or the first ones."""
     names = sorted(known)
     if hint := near_miss(name, names):
         return f"unknown {what} {name!r}; {hint}"
@@ -30,7 +30,7 @@ def near_miss(name: str, known: Iterable[str]) -> str:
 
 
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:
-    """Find a row of a table; raises `UsageError` with the nearest names when it is not there."""
+    """Return a row of a table. Raise `UsageError` with the nearest names where it is missing."""
     try:
         return table[name]
     except KeyError:
@@ -40,7 +40,7 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
 def refuse_unknown_keys(
     given: Iterable[str], known: Iterable[str], where: str, error: type[Exception] = UsageError
 ) -> None:
-    """Raise `error` for the first key that nobody reads: a mistyped setting must not be ignored."""
+    """Raise `error` for the first key that is not known: a mistyped setting must not be ignored."""
     allowed = set(known)
     for key in given:
         if key not in allowed:

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 SCHEMA = "clear-bench/report/1"
 TALLEST = 60
-"""Rows of a table that a printed page can hold; LaTeX leaves longer ones to the CSV."""
+"""Rows of the longest table on a printed page; LaTeX leaves longer ones to the CSV."""
 WIDEST_MATRIX = 30
-"""Passage languages beyond which a matrix is no table for people."""
+"""Passage languages beyond which a matrix is too wide to read."""
 
 ONE_CLUSTER = "all queries belong to one cluster, so the error of the mean is unknown"
 NO_QUERIES = "imported as means: without per-query scores there is no interval"
@@ -84,7 +84,7 @@ def csv(entries: Sequence[Entry], command: Sequence[str] = ()) -> str:
 
 
 def json(entries: Sequence[Entry], command: Sequence[str] = ()) -> str:
-    """Write everything in full precision; what is missing is null."""
+    """Write every number in full precision; a missing one is null."""
     document = {"schema": SCHEMA, "command": list(command), "results": [_document(entry) for entry in entries]}
     return json_module.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -107,7 +107,7 @@ FORMATS: Mapping[str, Writer] = {
 
 
 def tables(entry: Entry) -> Iterator[Table]:
-    """Choose the tables of one result: by language, the matrix, and the gains where there is a baseline."""
+    """Yield the tables of one result: by language, the matrix, every metric, and the gains over a baseline."""
     summary = entry.summary
     yield result_table(summary)
     if 1 < len(summary.sides[1]) <= WIDEST_MATRIX:

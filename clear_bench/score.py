@@ -40,9 +40,9 @@ def score(
 ) -> NDArray[np.float64]:
     """Compute metrics for the judged queries of one pair, [metrics, q].
 
-    A query without hits scores 0. NaN stands for a query that a metric does not count: one without a gold answer, or
-    without a judged passage; any one outside a pool for a pool metric; and all for metrics that compare translations:
-    `score_translations` has those. Metrics that judge by answers or pools need the `collection`.
+    A query without hits scores 0. NaN stands for a query that a metric does not count: one without a gold answer or
+    without a judged passage, every query outside a pool for a pool metric, and every query for the metrics of
+    `score_translations`. Metrics that judge by answers or pools need the `collection`.
     """
     wanted = [parse(metric) if isinstance(metric, str) else metric for metric in metrics]
     _check(run, judgements, wanted, collection)
@@ -72,7 +72,7 @@ def score_translations(
 ) -> list[NDArray[np.float64]]:
     """Compute the metrics that compare what translations of one query find on one passage side.
 
-    Gives [metrics, q] for each run; queries with one id are translations of each other. Metrics of other kinds are NaN.
+    Return [metrics, q] for each run. Queries with the same id are translations of each other; other metrics are NaN.
     """
     wanted = [parse(metric) if isinstance(metric, str) else metric for metric in metrics]
     ids = [collection.queries[run.pair.query].ids.take(pa.array(run.query_rows)).combine_chunks() for run in runs]
@@ -90,7 +90,7 @@ def score_translations(
 
 
 def grade_hits(positions: NDArray[np.int64], judgements: Judgements) -> NDArray[np.int32]:
-    """Look up the grades of hits, [q, depth]; 0 where a hit is unjudged or missing."""
+    """Return the grades of hits, [q, depth]; 0 for a hit that is unjudged or missing."""
     wanted, grades = _padded(judgements, judgements.grades != 0)
     counts = (wanted >= 0).sum(axis=1)
     wanted[wanted < 0] = -2  # -1 is a missing hit
@@ -107,13 +107,13 @@ def grade_hits(positions: NDArray[np.int64], judgements: Judgements) -> NDArray[
 
 
 def judged_hits(positions: NDArray[np.int64], judgements: Judgements) -> NDArray[np.int32]:
-    """Mark the hits that are judged, [q, depth]: 1 with any grade, 0 without judgement, -1 where there is no hit."""
+    """Mark the hits that are judged, [q, depth]: 1 with any grade, 0 without a judgement, -1 for a missing hit."""
     marked = grade_hits(positions, replace(judgements, grades=np.ones_like(judgements.grades)))
     return np.where(positions < 0, np.int32(-1), marked)
 
 
 def ideal_grades(judgements: Judgements) -> NDArray[np.int32]:
-    """Lay out the positive grades of each query in descending order, [q, r], padded with 0."""
+    """Return the positive grades of each query in descending order, [q, r], padded with 0."""
     return -np.sort(-_padded(judgements, judgements.grades > 0)[1], axis=1)
 
 
@@ -125,7 +125,7 @@ def mean(values: NDArray[np.float64]) -> Mean:
 def means(scores: Scores, metric: str) -> dict[LanguagePair, Mean]:
     """Average one metric over the queries of every pair, in the order of the table; missing values do not count.
 
-    Raises `UsageError` when the scores lack the metric.
+    Raise `UsageError` when the scores lack the metric.
     """
     if metric not in scores.metrics:
         raise UsageError(unknown("metric", metric, scores.metrics))
@@ -141,7 +141,7 @@ def means(scores: Scores, metric: str) -> dict[LanguagePair, Mean]:
 
 
 def means_by_pair(scores: Scores, main: str) -> dict[LanguagePair, dict[str, float]]:
-    """Average every metric of every pair, without those that count no query; a pair without `main` is left out."""
+    """Average every metric of every pair. Metrics that count no query, and pairs without `main`, are left out."""
     found: dict[LanguagePair, dict[str, float]] = {}
     for metric in scores.metrics:
         for pair, mean in means(scores, metric).items():
@@ -156,7 +156,7 @@ def macro(cells: Iterable[Mean]) -> Mean:
 
 
 def by_kind(cells: Mapping[LanguagePair, Mean]) -> dict[PairKind, Mean]:
-    """Average the means of pairs by what kind of pair they are, for the kinds that occur."""
+    """Average the means of pairs by kind, for the kinds that occur."""
     kinds = dict.fromkeys(pair.kind for pair in cells)
     return {kind: macro(cell for pair, cell in cells.items() if pair.kind == kind) for kind in kinds}
 
@@ -170,7 +170,7 @@ def _means(values: NDArray[np.float64], codes: NDArray[np.int64], n_codes: int) 
 
 
 def _check(run: Run, judgements: Judgements, metrics: Sequence[Metric], collection: Collection | None) -> None:
-    """Refuse what only a mistake of ours can pass on."""
+    """Raise `ValueError` for arguments that only a bug of ours can produce."""
     if run.pair != judgements.pair or not np.array_equal(run.query_rows, judgements.query_rows):
         msg = f"the run of {run.pair} and the judgements of {judgements.pair} are not about the same queries"
         raise ValueError(msg)
@@ -188,7 +188,7 @@ def _check(run: Run, judgements: Judgements, metrics: Sequence[Metric], collecti
 
 
 def _padded(judgements: Judgements, keep: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Lay out the kept judgements of each query as rows: positions padded with -1, grades padded with 0, [q, r]."""
+    """Return the kept judgements of each query as rows: positions padded with -1, grades padded with 0, [q, r]."""
     n = len(judgements.query_rows)
     rows = np.repeat(np.arange(n), np.diff(judgements.indptr))[keep]
     columns = np.arange(len(rows)) - np.searchsorted(rows, rows)
@@ -202,7 +202,7 @@ def _padded(judgements: Judgements, keep: NDArray[np.bool_]) -> tuple[NDArray[np
 def _pool_hits(
     positions: NDArray[np.int64], grades: NDArray[np.int32], judgements: Judgements, collection: Collection
 ) -> PoolHits:
-    """Say what is a copy of what: passages of a pool that have one id in their own languages."""
+    """Return the hits in a pool. Passages with the same id in different languages are copies of one content."""
     pool, query = collection.pools[judgements.pair.passage], judgements.pair.query
     parts = collection.parts(pool.name)
     ids = pa.chunked_array([chunk for part in parts for chunk in part.ids.cast(pa.large_string()).chunks])
@@ -221,7 +221,7 @@ def _pool_hits(
 def _answer_hits(
     positions: NDArray[np.int64], judgements: Judgements, metrics: Sequence[Metric], collection: Collection
 ) -> AnswerHits:
-    """Fetch the texts of the hits, each once, and the answers of the queries."""
+    """Return the hits with their texts, each loaded once, and the answers of the queries."""
     pair = judgements.pair
     answers = [collection.answers[pair.query][row] for row in judgements.query_rows]
     distinct, rows = np.unique(positions, return_inverse=True)

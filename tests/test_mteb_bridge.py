@@ -338,7 +338,7 @@ def test_the_package_s_own_tasks_collide_with_none_of_mteb(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mteb:STS12", "no text retrieval task but STS on text"),
+        ("mteb:STS12", "not a text retrieval task but STS on text"),
         ("mteb:VidoreArxivQARetrieval", "DocumentUnderstanding on "),
         ("mteb:XQuADRetreival", "did you mean .*'XQuADRetrieval'"),
         ("mteb:CodeTransOceanContest", "add a row to REVIEWS"),

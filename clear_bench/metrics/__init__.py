@@ -1,4 +1,4 @@
-"""Metrics by name: `parse("ndcg@10")` says what to compute, from which inputs, and how many hits that takes."""
+"""Metrics by name: `parse("ndcg@10")` returns what to compute, its inputs, and how many hits it needs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from clear_bench.errors import UsageError
 from clear_bench.registry import load, unknown
@@ -20,7 +20,7 @@ Counts = Literal["every query", "by question", "by ranking"]
 Reach = Literal["cutoff", "copies", "tokens", "top", "whole"]
 
 PASSAGE_TOKENS = 50
-"""Fewest tokens a passage is taken to have on average where a metric counts tokens: XOR's have 100 words or more."""
+"""Tokens of a passage, on average at least, for metrics that count tokens: XOR's passages have 100 words or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ class Family:
     bounds: tuple[float, float] = (0.0, 1.0)
     """The least and the greatest value that a query can have."""
     ranking_decides: bool = False
-    """Whether it depends on the ranking which queries it counts, and not on the question alone."""
+    """Whether the ranking, and not the question alone, decides which queries it counts."""
 
     @property
     def counts(self) -> Counts:
-        """Which queries have a value: all, those for which the question has one, or those for which the ranking has."""
+        """Which queries have a value: all, those that the question allows, or those that the ranking allows."""
         if self.ranking_decides:
             return "by ranking"
         return "every query" if self.inputs == "grades" else "by question"
@@ -76,12 +76,12 @@ class Metric:
         }[self.family.reach]
 
     def depth_in(self, passages: int, languages: int = 1) -> int:
-        """Hits it needs of so many passages in so many languages: a run that is shorter cannot give it."""
+        """Return the hits it needs from a corpus of so many passages in so many languages."""
         depth = passages if self.depth is None else self.depth
         return min(passages, depth * languages if self.family.reach == "copies" else depth)
 
-    def compute(self, *arguments: Any) -> NDArray[np.float64]:  # Any: one signature per kind of input
-        """Call the function with what `inputs` names, then the cutoff; NaN stands for a query that does not count."""
+    def compute(self, *arguments: object) -> NDArray[np.float64]:
+        """Return its value for every query, from what `inputs` names; NaN for a query that does not count."""
         function = cast("Callable[..., NDArray[np.float64]]", load(self.family.function))
         return function(*arguments, self.cutoff)
 
@@ -203,7 +203,7 @@ _SPELLINGS = {name.casefold(): name for name in METRICS}
 def parse(name: str) -> Metric:
     """Read a metric's name in any case.
 
-    Raises `UsageError` with the nearest names when there is none, or when its cutoff is below 1.
+    Raise `UsageError` with the nearest names for an unknown metric, and for a cutoff below 1.
 
     >>> parse("NDCG@10").name, parse("r@5KT").depth, parse("map").name
     ('nDCG@10', 100, 'mAP')
@@ -211,7 +211,7 @@ def parse(name: str) -> Metric:
     number = re.fullmatch(r"(.+@)([0-9]+)(kt)?", name.casefold())
     template = f"{number[1]}{{k}}{number[3] or ''}" if number else name.casefold()
     cutoff = int(number[2]) if number else None
-    # A typed "{k}" is no number.
+    # A typed "{k}" is not a number.
     if template not in _SPELLINGS or ("{k}" in template) != (number is not None):
         raise UsageError(unknown("metric", name, [*(known.format(k=cutoff or 10) for known in METRICS), *GROUPS]))
     spelling = _SPELLINGS[template]
@@ -222,7 +222,7 @@ def parse(name: str) -> Metric:
 
 
 def expand(names: Iterable[str]) -> tuple[Metric, ...]:
-    """Read several names, each metric once, with groups such as `four-way` replaced by what they stand for.
+    """Read several names, each metric once. A group such as `four-way` stands for its members.
 
     >>> [metric.name for metric in expand(["mrr@10", "MRR@10", "four-way"])]
     ['MRR@10', 'top1-both', 'top1-content', 'top1-language', 'top1-neither']

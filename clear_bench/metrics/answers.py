@@ -25,14 +25,14 @@ class AnswerHits:
     answers: Sequence[Sequence[str]]
     """Gold answers of each query, [q]; a blank one judges nothing and is ignored."""
     joined: dict[tuple[Callable[[str], list[str]], int], str] = field(default_factory=dict, repr=False)
-    """Memory of passages tokenised before, for passages that several queries or metrics meet."""
+    """Cache of tokenised passages, for those that several queries or metrics meet."""
 
     def ranked(self, query: int, k: int | None) -> list[int]:
         """List the rows of the first k hits of a query."""
         return [row for row in self.hits[query, :k].tolist() if row >= 0]
 
     def words(self, row: int, tokenise: Callable[[str], list[str]]) -> str:
-        """Give a passage as its tokens joined by blanks."""
+        """Return a passage as its tokens joined by blanks."""
         key = (tokenise, row)
         if key not in self.joined:
             self.joined[key] = " ".join(tokenise(self.texts[row]))
@@ -40,7 +40,7 @@ class AnswerHits:
 
 
 def recall_in_tokens(hits: AnswerHits, k: int) -> Values:
-    """Say whether a gold answer is a substring of the first k * 1000 tokens of the ranked passages.
+    """Return whether a gold answer is a substring of the first k * 1000 tokens of the ranked passages.
 
     XOR-Retrieve's R@kt (Asai et al. 2021, arXiv 2010.11856, `eval_xor_retrieve.py`): the passages' words are joined by
     blanks, case counts, and the gold answers "yes" and "no" are dropped. A query with no answer left is NaN.
@@ -65,7 +65,7 @@ def short_of_tokens(hits: AnswerHits, k: int) -> int:
 
 
 def answer_recall(hits: AnswerHits, k: int) -> Values:
-    """Say whether one of the first k passages holds a gold answer as a sequence of tokens.
+    """Return whether one of the first k passages holds a gold answer as a sequence of tokens.
 
     `has_answer` of DPR (Karpukhin et al. 2020, arXiv 2004.04906) and Contriever, by which MKQA is judged: NFD, lower
     case, tokens compared whole. A query without answers is NaN.

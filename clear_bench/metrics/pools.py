@@ -42,7 +42,7 @@ class PoolHits:
         return int(self.language.max()) + 1
 
     def language_of(self, positions: Ints) -> Ints:
-        """Look up languages; -1 where there is no passage."""
+        """Return the languages of passages; -1 for a missing one."""
         return np.where(positions >= 0, self.language[positions], -1)
 
     @property
@@ -62,7 +62,7 @@ def semantic_ndcg(hits: PoolHits, k: int) -> Values:
 
 
 def language_preference(hits: PoolHits, k: int | None) -> Values:
-    """Say whether the best-ranked relevant copy is in the query's language (LPR); chance is 1 / languages.
+    """Return whether the best-ranked relevant copy is in the query's language (LPR); chance is 1 / languages.
 
     A query none of whose copies is found scores 0; one without a copy in its own language does not count.
     """
@@ -73,7 +73,7 @@ def language_preference(hits: PoolHits, k: int | None) -> Values:
 
 
 def language_preference_at_top(hits: PoolHits, k: None = None) -> Values:
-    """Say the same for the queries whose first hit is relevant; others do not count."""
+    """Return LPR of the queries whose first hit is relevant; others do not count."""
     content, language = _top(hits)
     return np.where(content & hits.has_own_copy, language, np.nan)
 
@@ -100,31 +100,31 @@ def language_ndcg_all(hits: PoolHits, k: int) -> Values:
 
 
 def top_both(hits: PoolHits, k: None = None) -> Values:
-    """Say whether the first hit has the right content and the query's language; the four `top_` values sum to 1."""
+    """Return whether the first hit has the right content and the query's language; the four `top_` values sum to 1."""
     content, language = _top(hits)
     return (content & language).astype(np.float64)
 
 
 def top_content(hits: PoolHits, k: None = None) -> Values:
-    """Say whether the first hit has the right content in another language."""
+    """Return whether the first hit has the right content in another language."""
     content, language = _top(hits)
     return (content & ~language).astype(np.float64)
 
 
 def top_language(hits: PoolHits, k: None = None) -> Values:
-    """Say whether the first hit has the query's language and a wrong content."""
+    """Return whether the first hit has the query's language and a wrong content."""
     content, language = _top(hits)
     return (~content & language).astype(np.float64)
 
 
 def top_neither(hits: PoolHits, k: None = None) -> Values:
-    """Say whether the first hit has wrong content in another language, or there is no hit."""
+    """Return whether the first hit has wrong content in another language, or there is no hit."""
     content, language = _top(hits)
     return (~content & ~language).astype(np.float64)
 
 
 def worst_rank(hits: PoolHits, k: None = None) -> Values:
-    """Give the rank of the last relevant copy (Max@R); lower is better.
+    """Return the rank of the last relevant copy (Max@R); lower is better.
 
     A copy that the ranking lacks takes the last rank of the pool. A query without a relevant passage does not count.
     """
@@ -135,12 +135,12 @@ def worst_rank(hits: PoolHits, k: None = None) -> Values:
 
 
 def complete(hits: PoolHits, k: int) -> Values:
-    """Say whether every relevant copy is among the first k hits (Complete@k)."""
+    """Return whether every relevant copy is among the first k hits (Complete@k)."""
     return (_has_relevant(hits) & _found_all(hits, hits.grades[:, :k] > 0)).astype(np.float64)
 
 
 def equal_expected_rank(hits: PoolHits, k: int) -> Values:
-    """Give the Kruskal-Wallis p over the ranks of the pool's passages, grouped by language (PEER@k).
+    """Return the Kruskal-Wallis p over the ranks of the pool's passages, grouped by language (PEER@k).
 
     Passages after k are tied. Near 1, no language is favoured; values of different k are not comparable. It follows
     PEER (Yang et al. 2024, arXiv 2405.00978) without conditioning on relevance: with one relevant copy a language, as
@@ -151,7 +151,7 @@ def equal_expected_rank(hits: PoolHits, k: int) -> Values:
 
 
 def equal_expected_rank_of_relevant(hits: PoolHits, k: int) -> Values:
-    """Give PEER@k over the relevant passages: one test for each positive grade, averaged with equal weights.
+    """Return PEER@k over the relevant passages: one test for each positive grade, averaged with equal weights.
 
     Those after k are tied behind the found ones. The authors' package `peer_measure` gives them instead a rank that
     depends on their number, so that it can come before a found one. A grade in one language alone gives 1. A query
@@ -169,7 +169,7 @@ def equal_expected_rank_of_relevant(hits: PoolHits, k: int) -> Values:
 
 
 def _top(hits: PoolHits) -> tuple[Flags, Flags]:
-    """Say of each first hit whether its content and its language are right."""
+    """Return whether each first hit has the right content, and whether it has the right language."""
     language = hits.language_of(hits.positions[:, 0])
     return hits.grades[:, 0] > 0, (language == hits.query_language) & (language >= 0)
 
@@ -198,7 +198,7 @@ def _first_of_content(hits: PoolHits, positions: Ints) -> Flags:
 
 
 def _content_grades(hits: PoolHits) -> Ints:
-    """Give the grade of every relevant content once, the highest of its copies, in descending order."""
+    """Return the grade of every relevant content, that of its highest copy, in descending order."""
     order = np.argsort(-hits.relevant_grades, axis=1, kind="stable")
     relevant = np.take_along_axis(hits.relevant, order, axis=1)
     grades = np.take_along_axis(hits.relevant_grades, order, axis=1)

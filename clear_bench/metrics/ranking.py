@@ -1,7 +1,7 @@
 """Metrics over grades, as trec_eval defines them.
 
 Every function takes integers: `grades` [q, depth] of the ranked hits, 0 where a hit is unjudged or missing, and `ideal`
-[q, r], the grades of all judged passages in descending order, padded with 0. It gives float64 [q]. A grade below 1 is
+[q, r], the grades of all judged passages in descending order, padded with 0. It returns float64 [q]. A grade below 1 is
 not relevant and gains nothing; a query without a relevant passage scores 0. A cutoff of None means the whole ranking.
 """
 
@@ -32,7 +32,7 @@ def recall(grades: Grades, ideal: Grades, k: int | None) -> Values:
 
 
 def reciprocal_rank(grades: Grades, ideal: Grades, k: int | None) -> Values:
-    """Give 1 / rank of the first relevant passage, 0 when it comes after k (`recip_rank`)."""
+    """Return 1 / rank of the first relevant passage, 0 when it comes after k (`recip_rank`)."""
     rows, ranks = find(grades[:, :k] > 0)
     rows, first = np.unique(rows, return_index=True)
     values = np.zeros(len(grades))
@@ -54,7 +54,7 @@ def precision(grades: Grades, ideal: Grades, k: int) -> Values:
 
 
 def hit(grades: Grades, ideal: Grades, k: int) -> Values:
-    """Say whether a relevant passage is among the first k hits (`success`)."""
+    """Return whether a relevant passage is among the first k hits (`success`)."""
     return (_found(grades, k) > 0).astype(np.float64)
 
 
@@ -95,13 +95,13 @@ def discounted_gain(gains: Grades | Values, k: int | None) -> Values:
 
 
 def find(flags: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Give the rows and columns of what is true, row by row: `nonzero`, several times as fast."""
+    """Return the rows and columns of what is true, row by row. Several times as fast as `nonzero`."""
     rows, columns = np.divmod(np.flatnonzero(flags), max(flags.shape[1], 1))
     return rows, columns
 
 
 def ratio(part: Values, whole: Values) -> Values:
-    """Divide query by query, giving 0 where the divisor is 0."""
+    """Divide query by query; 0 where the divisor is 0."""
     values = np.zeros(len(part))
     np.divide(part, whole, out=values, where=whole > 0)
     return values

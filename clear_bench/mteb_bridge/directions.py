@@ -1,4 +1,4 @@
-"""Which language of an mteb subset is the query's: mteb's own order is not uniform, so every task was looked at."""
+"""Decide which language of an mteb subset is the query's. mteb's order is not uniform, so every task was reviewed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What was found out about one cross-lingual task."""
+    """The facts about one cross-lingual task, and where they were found."""
 
     first: Literal["query", "passage"]
-    """The side that the first language of `eval_langs` belongs to."""
+    """The side of the first language of `eval_langs`."""
     texts: Literal["shared", "by language", "by subset"]
-    """Whether subsets of a language have the same texts: always, only with the same other language, or never."""
+    """Whether the subsets of a language share their texts: all, those with the same other language, or none."""
     evidence: str
 
 
@@ -55,7 +55,7 @@ REVIEWS = {
     "SWEbenchMultilingualRR": _ISSUES,
     "SWEbenchVerifiedRR": _ISSUES,
 }
-"""Every text retrieval task of mteb 2.26 with two languages in a subset whose order could be settled."""
+"""Every text retrieval task of mteb 2.26 with two languages in a subset, where their order is known."""
 
 NORWEGIAN = {"nor-Latn", "nob-Latn", "nno-Latn"}
 MIXED = "mixed"
@@ -63,9 +63,9 @@ MIXED = "mixed"
 
 
 def subset_pairs(metadata: TaskMetadata) -> dict[str, LanguagePair]:
-    """Give the language pair of every subset of a task, our order.
+    """Return the language pair of every subset of a task, query language first.
 
-    Raises `UsageError` for two languages in an order that nobody has settled yet: a guess would swap the results.
+    Raise `UsageError` for two languages whose order is not in `REVIEWS`: a guess could swap the results.
     """
     languages = metadata.eval_langs
     subsets = languages if isinstance(languages, dict) else {"default": languages}
@@ -73,7 +73,7 @@ def subset_pairs(metadata: TaskMetadata) -> dict[str, LanguagePair]:
 
 
 def language_pair(name: str, subset: str, codes: Sequence[str]) -> LanguagePair:
-    """Give the pair of one subset, from its languages in mteb's order; see `subset_pairs`."""
+    """Return the pair of one subset from its languages in mteb's order; see `subset_pairs`."""
     sides = list(dict.fromkeys(map(_side, codes)))
     if set(codes) <= NORWEGIAN:
         sides = [canonical("nob-Latn")]
@@ -90,7 +90,7 @@ def language_pair(name: str, subset: str, codes: Sequence[str]) -> LanguagePair:
 
 
 def _side(code: str) -> str:
-    """Spell a language canonically; a programming language stays as mteb spells it."""
+    """Return the canonical code of a language; a programming language keeps mteb's spelling."""
     try:
         return canonical(code)
     except UsageError:

@@ -1,4 +1,4 @@
-"""Results as mteb keeps its own: `results/<org>__<model>/<revision>/<Task>.json` and what lies beside it."""
+"""Write results as mteb stores its own: `results/<org>__<model>/<revision>/<Task>.json` and model_meta.json."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from clear_bench.types import LanguagePair
 
 
 def write_mteb_result(result: Result, out: Path) -> Path:
-    """Write a result where `mteb.ResultCache(out)` finds it; gives the file.
+    """Write a result where `mteb.ResultCache(out)` finds it, and return the file.
 
     mteb takes it for a result of `as_mteb_task` on the same data. A result on a task of mteb keeps that task's name,
-    revision and subsets. Raises `InputError` for a result that was imported, which does not know its data, for a
-    partial one, whose means are not those of all queries, for one of a task that mteb no longer has as it was, and for
-    a damaged file in its place.
+    revision and subsets. Raise `InputError` for an imported result, whose data are unknown, for a partial one, whose
+    means are not over all queries, for a task that mteb has changed or removed, and for a damaged file in its place.
     """
     from mteb.cache import ResultCache
     from mteb.results.task_result import TaskResult
@@ -60,7 +59,7 @@ def write_mteb_result(result: Result, out: Path) -> Path:
 
 
 def _as_theirs(content: dict[str, Any], result: Result, pairs: Sequence[LanguagePair]) -> dict[str, Any]:  # Any: JSON
-    """Put the names of mteb's own task back, from where our task was made."""
+    """Return the content under the names of the mteb task that ours was made from."""
     import mteb
 
     source = result.manifest["task"]["source"]

@@ -15,7 +15,7 @@ from clear_bench.store.mteb_json import metric_of
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HubEntry:
     """One score, as https://huggingface.co/docs/hub/eval-results has it."""
 
     dataset: str
@@ -29,8 +29,8 @@ def eval_results(summaries: Sequence[Summary]) -> str:
     """Write an entry for every subset, and one for a task whose splits and subsets are all there.
 
     The hub takes scores on registered benchmarks alone, by the ids in the `eval.yaml` of their data set; mteb writes
-    `Task_subset_split` there for each cell and `Task` for the mean. Raises `InputError` for results of several models,
-    of tasks that are not mteb's, of a part of the queries, or without the task's main score.
+    `Task_subset_split` there for each cell and `Task` for the mean. Raise `InputError` for results of several models,
+    of tasks that are not mteb's, on some of the queries only, or without the task's main score.
     """
     require_one_model(summaries)
     tasks: dict[str, list[Summary]] = {}
@@ -57,7 +57,7 @@ def _source(summary: Summary) -> Mapping[str, str]:
     return {key: str(value) for key, value in source.items()}
 
 
-def _entries(name: str, parts: Sequence[Summary]) -> Iterator[Entry]:
+def _entries(name: str, parts: Sequence[Summary]) -> Iterator[HubEntry]:
     import mteb
 
     try:
@@ -65,7 +65,7 @@ def _entries(name: str, parts: Sequence[Summary]) -> Iterator[Entry]:
     except KeyError as error:
         msg = f"{parts[0].task}: mteb {mteb.__version__} has no task {name!r}"
         raise InputError(msg) from error
-    pairs, found = subset_pairs(metadata), dict[str, Entry]()
+    pairs, found = subset_pairs(metadata), dict[str, HubEntry]()
     for summary in parts:
         source, main = _source(summary), metric_of(metadata.main_score)
         if main is None or main not in summary.metrics:
@@ -74,14 +74,14 @@ def _entries(name: str, parts: Sequence[Summary]) -> Iterator[Entry]:
         for pair, value in summary.metrics[main].items():
             names = [source["subset"]] if "subset" in source else [key for key, own in pairs.items() if own == pair]
             task_id = f"{name}_{names[0]}_{source['split']}"
-            found[task_id] = Entry(metadata.dataset["path"], source["revision"], task_id, value.value, summary)
+            found[task_id] = HubEntry(metadata.dataset["path"], source["revision"], task_id, value.value, summary)
     yield from found.values()
     if len(found) == len(pairs) * len(metadata.eval_splits):
         whole = fmean(entry.value for entry in found.values())
-        yield Entry(metadata.dataset["path"], source["revision"], name, whole, parts[0])
+        yield HubEntry(metadata.dataset["path"], source["revision"], name, whole, parts[0])
 
 
-def _lines(entry: Entry) -> Iterator[str]:
+def _lines(entry: HubEntry) -> Iterator[str]:
     yield "- dataset:"
     yield f"    id: {yaml(entry.dataset)}"
     yield f"    task_id: {yaml(entry.task_id)}"

@@ -1,4 +1,4 @@
-"""One collection from the subsets of a task of mteb, also where every subset has texts of its own."""
+"""Join the subsets of a task of mteb into one collection, also where every subset has its own texts."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Joined:
 
     texts: Mapping[str, Texts]
     rows: Mapping[LanguagePair, NDArray[np.int64]]
-    """Those of a pair, ascending, where the subsets of its language differ."""
+    """Rows of a pair, ascending, where the subsets of its language differ."""
     prefixes: Mapping[LanguagePair, str]
-    """What stands before the ids of a pair, where an id means other texts in other subsets."""
+    """Text before the ids of a pair, where one id names different texts in different subsets."""
 
 
 def joined(sets: Mapping[LanguagePair, Texts], named: Mapping[LanguagePair, str]) -> Joined:
-    """Put the texts of subsets together, language by language; each id stands there once, where it means one text."""
+    """Join the texts of subsets by language. An id occurs once if it names one text, else once in each subset."""
     groups: dict[str, dict[LanguagePair, Texts]] = {}
     for pair, texts in sets.items():
         groups.setdefault(texts.language, {})[pair] = texts
@@ -51,7 +51,7 @@ def joined(sets: Mapping[LanguagePair, Texts], named: Mapping[LanguagePair, str]
 
 
 def once(texts: Texts) -> Texts:
-    """Keep the first of equal passages under one id; refuses one id with two texts."""
+    """Return the texts without repeats of an id. Raise `DataError` for an id with two texts."""
     first = _first_rows(texts)
     if first is None:
         known: dict[str, str] = {}
@@ -63,7 +63,7 @@ def once(texts: Texts) -> Texts:
 
 
 def with_prefixes(qrels: Qrels, query: str | None, passage: str | None) -> Qrels:
-    """Put the prefixes of a pair before the ids of its queries and passages."""
+    """Return the judgements with a prefix before the ids of queries and passages."""
     if query is None and passage is None:
         return qrels
     queries, passages = (
@@ -74,7 +74,7 @@ def with_prefixes(qrels: Qrels, query: str | None, passage: str | None) -> Qrels
 
 
 def _first_rows(texts: Texts) -> NDArray[np.int64] | None:
-    """List the rows where an id comes first; None where an id has two texts."""
+    """Return the row of each id's first occurrence; None where an id has two texts."""
     codes = texts.ids.combine_chunks().dictionary_encode().indices.to_numpy()
     _, first = np.unique(codes, return_index=True)
     if len(first) < len(codes):

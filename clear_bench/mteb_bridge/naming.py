@@ -1,4 +1,4 @@
-"""What mteb calls our tasks, models and data: names unlike its own, revisions that follow from content."""
+"""Names of our tasks, models and data in mteb: names that mteb does not use, revisions that follow from the content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def task_name(name: str) -> str:
-    """Give the name under which mteb knows a task of ours.
+    """Return the name of one of our tasks in mteb.
 
     >>> task_name("xquad-local"), task_name("miracl-hn")
     ('ClearXquadLocal', 'ClearMiraclHn')
@@ -24,13 +24,13 @@ def task_name(name: str) -> str:
 
 
 def data_revision(digests: Mapping[str, Mapping[str, str]]) -> str:
-    """Name the data of a task by the digests of everything that moves a score, laid out as in a manifest."""
+    """Return a revision for the data of a task, from the digests of all inputs that move a score."""
     content = {name: dict(sorted(found.items())) for name, found in question.asked(digests).items()}
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
 
 
 def model_name(name: str, revision: str | None) -> str:
-    """Give a model's name in mteb's form `organisation/name`; only what came from the hub keeps its own.
+    """Return a model's name in mteb's form `organisation/name`. Only models from the hub keep their own.
 
     >>> model_name("intfloat/multilingual-e5-small@abc", "abc"), model_name("runs/my model/", None)
     ('intfloat/multilingual-e5-small', 'local/my-model')
@@ -48,7 +48,7 @@ def model_name(name: str, revision: str | None) -> str:
 
 
 def model_meta(model: Mapping[str, Any]) -> ModelMeta:  # Any: JSON
-    """Describe a model to mteb from the `model` entry of a manifest.
+    """Return mteb's description of a model from the `model` entry of a manifest.
 
     The revision is the fingerprint, which changes with weights, prompts and settings: mteb gives every local folder
     one name and one revision, and its cache then returns the scores of whatever ran first.

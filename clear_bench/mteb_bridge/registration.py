@@ -1,4 +1,4 @@
-"""Puts our tasks into mteb's registry, for everything in mteb that looks tasks up by name."""
+"""Register our tasks in mteb, for everything there that finds tasks by name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from clear_bench.tasks import Task, find_tasks
 
 
 def register(names: str | Iterable[str] = "all") -> list[str]:
-    """Make tasks known to `mteb.get_task`, `mteb run -t` and `TaskResult.task`; gives their names in mteb.
+    """Register tasks for `mteb.get_task`, `mteb run -t` and `TaskResult.task`, and return their names in mteb.
 
-    `names` are those of cards and groups, or paths of cards. Nothing is read before a task is asked for, and what is
-    registered already is left alone. Raises `UsageError` where mteb has another task of that name.
+    `names` are names of cards and groups, or paths of cards. No data are read before a task is used, and a task that is
+    already registered stays. Raise `UsageError` where mteb has another task of the same name.
     """
     from clear_bench.mteb_bridge.tasks_out import ClearTask, task_class
 
@@ -36,7 +36,7 @@ def _is_same(one: Task, other: Task) -> bool:
 
 
 def _registry() -> dict[str, Any]:  # Any: classes of mteb
-    """Give mteb's table of tasks, its one private name that we touch: there is no other way in."""
+    """Return mteb's table of tasks. This is the only private name of mteb that we use; there is no public one."""
     # The module is hidden by the function of the same name.
     table: dict[str, Any] = import_module("mteb.get_tasks")._TASKS_REGISTRY
     return table

@@ -1,4 +1,4 @@
-"""A result file of mteb, read and checked: what mteb's own `TaskResult` takes, and scores that can be scores."""
+"""Read and check a result file of mteb: the form that its `TaskResult` accepts, and scores in their range."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from clear_bench.store.mteb_json import metric_of
 Json = Mapping[str, Any]  # Any: JSON
 _HISTORIC = "mteb_dataset_name"
 """The key by which files from before mteb 1.11 name their task; they say neither subsets nor languages."""
+_NOT_ONE = "is not a TaskResult of mteb"
 _LANGUAGE = re.compile(r"[a-z+#]+-[A-Z][a-z]{3}")
 
 
@@ -47,15 +48,15 @@ class TaskFile:
 def read_task_file(path: Path) -> TaskFile:
     """Read a result file; one from before mteb 1.11 is converted by mteb.
 
-    Raises `InputError` with the file's name for what is no result, for a subset that stands twice in a split, and for
-    a retrieval score that is not a number from 0 to 1.
+    Raise `InputError` with the file's name for a file that is not a result, for a subset that occurs twice in a split,
+    and for a retrieval score that is not a number from 0 to 1.
     """
     content = read_json(path)
     if _HISTORIC in content and "scores" not in content:
         content = _converted(content, path)
     _require(path, content, task_name=str, dataset_revision=str, scores=dict)
     if not content["task_name"] or not content["scores"]:
-        msg = f"{path} is no TaskResult of mteb: it has no task_name or no scores"
+        msg = f"{path} {_NOT_ONE}: it has no task_name or no scores"
         raise InputError(msg)
     version = content.get("mteb_version")
     splits = {split: tuple(_subsets(path, split, found)) for split, found in content["scores"].items()}
@@ -69,13 +70,13 @@ def read_task_file(path: Path) -> TaskFile:
 
 
 def read_json(path: Path) -> dict[str, Any]:  # Any: JSON
-    """Read a file of mteb's, which writes NaN for what it cannot compute."""
+    """Read a file of mteb, which writes NaN for a score that it cannot compute."""
     return documents.read_json(path, InputError, allow_nan=True)
 
 
 def _subsets(path: Path, split: str, entries: object) -> Iterator[Subset]:
     if not isinstance(entries, list) or not entries:
-        msg = f"{path} is no TaskResult of mteb: split {split!r} holds {entries!r:.40} instead of a list of subsets"
+        msg = f"{path} {_NOT_ONE}: split {split!r} holds {entries!r:.40} instead of a list of subsets"
         raise InputError(msg)
     seen = set()
     for entry in entries:
@@ -89,7 +90,7 @@ def _subsets(path: Path, split: str, entries: object) -> Iterator[Subset]:
 
 def _subset(path: Path, split: str, entry: object) -> Subset:
     if not isinstance(entry, dict):
-        msg = f"{path} is no TaskResult of mteb: split {split!r} holds {entry!r:.40} instead of the scores of a subset"
+        msg = f"{path} {_NOT_ONE}: split {split!r} holds {entry!r:.40} instead of the scores of a subset"
         raise InputError(msg)
     where = f"split {split!r}, subset {entry.get('hf_subset')!r:.80}"
     _require(path, entry, where, hf_subset=str, languages=list)
@@ -104,7 +105,7 @@ def _subset(path: Path, split: str, entry: object) -> Subset:
 
 
 def _metrics(entry: Json) -> list[tuple[str, str]]:
-    """List mteb's key and our name of the retrieval metrics, by name and number."""
+    """Return mteb's key and our name of every retrieval metric, sorted by name and number."""
     found = [(key, metric) for key in entry if key != "accuracy" and (metric := metric_of(key))]
     return sorted(found, key=lambda one: (one[0].rpartition("_")[0], int(one[0].rpartition("_")[2])))
 
@@ -127,7 +128,7 @@ def _main_score(path: Path, where: str, entry: Json) -> float:
 
 
 def _number(value: object) -> float:
-    """Give a number as it is, and NaN for anything else: true and "0.5" are none."""
+    """Return a number unchanged, and NaN for anything else, such as true or "0.5"."""
     return float(value) if type(value) in (int, float) else math.nan  # type: ignore[arg-type]
 
 
@@ -136,12 +137,12 @@ def _require(path: Path, content: Json, where: str = "", **kinds: type) -> None:
         if not isinstance(content.get(key), kind):
             found = f"is {content[key]!r:.40}" if key in content else "is missing"
             words = {"str": "a text", "list": "a list", "dict": "an object"}[kind.__name__]
-            msg = f"{path} is no TaskResult of mteb: {where}{': ' if where else ''}{key} {found}, but must be {words}"
+            msg = f"{path} {_NOT_ONE}: {where}{': ' if where else ''}{key} {found}, but must be {words}"
             raise InputError(msg)
 
 
 def _converted(content: Json, path: Path) -> dict[str, Any]:  # Any: JSON
-    """Let mteb put a file from before version 1.11 into its present form: it knows the languages of its tasks."""
+    """Return a file from before mteb 1.11 as mteb converts it, which knows the languages of its tasks."""
     from mteb.results.task_result import TaskResult
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""mteb's result files as results of ours: means to compare against, without the queries behind them."""
+"""Import mteb's result files: means to compare against, without per-query scores."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """A matrix of means, as it will be saved."""
+    """A matrix of means before it is saved."""
 
     source: Source
     file: TaskFile
@@ -51,13 +51,13 @@ class Means:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """Name the model, whose weights are unknown here: its name and revision stand for them."""
+        """The model. Its weights are unknown, so its name and revision give the fingerprint."""
         digest = hashlib.sha256(f"mteb {self.source.model} {self.source.revision}".encode()).hexdigest()
         return Checkpoint(self.source.model, None, digest, "", prompts={})
 
     @property
     def identity(self) -> str:
-        """Name the content: the bytes of the file, and what the result is called."""
+        """Digest of the content: the bytes of the file and the name of the result."""
         return hashlib.sha256(f"{sha256_file(self.source.path)} {self.task}".encode()).hexdigest()
 
     @property
@@ -68,9 +68,9 @@ class Means:
 
 
 def find_sources(path: Path, model: str | None = None) -> Iterator[Source]:
-    """Find the result files at a path: one file, or all below a folder in the layout of mteb's cache.
+    """Yield the result files at a path: one file, or all below a folder in the layout of mteb's cache.
 
-    The model is named by model_meta.json beside a file, else by the folders, else by `model`.
+    The model's name comes from `model`, else from model_meta.json beside the file, else from the folders.
     """
     files = [path] if path.is_file() else sorted(path.rglob("*.json"))
     files = [file for file in files if file.name != "model_meta.json"]
@@ -90,8 +90,8 @@ def find_sources(path: Path, model: str | None = None) -> Iterator[Source]:
 def read_means(source: Source, task: str | None = None) -> list[Means]:
     """Read a result file of mteb: one matrix for each of its splits.
 
-    Subsets that share their language pair with another have a matrix of their own. `task` names the result instead:
-    say that it is about the same data as a task of ours. Raises `InputError` for a file that is no result.
+    A subset that shares its language pair with another gets its own matrix. `task` names the result; give it where the
+    data are those of one of our tasks. Raise `InputError` for a file that is not a result.
     """
     if task is not None:
         check_task_name(task)
@@ -110,9 +110,9 @@ def read_means(source: Source, task: str | None = None) -> list[Means]:
 
 
 def save_means(found: Sequence[Means], out: Path, force: bool = False) -> Iterator[Path]:
-    """Save matrices as results with the kind `imported-means`; gives their folders. One that is there already stays.
+    """Save matrices as results of the kind `imported-means`, and yield their folders. An identical result stays.
 
-    Raises `UsageError`, and saves nothing, where two of them would stand in one place.
+    Raise `UsageError`, and save nothing, where two of them belong in one folder.
     """
     places: dict[Path, Means] = {}
     for one in found:
@@ -135,7 +135,7 @@ def save_means(found: Sequence[Means], out: Path, force: bool = False) -> Iterat
 
 
 def _writer(means: Means) -> Callable[[Path], dict[str, Any]]:  # Any: JSON
-    """Settle what will be written, before anything is."""
+    """Return the function that writes a matrix, after all checks."""
     metrics, subsets = means.metrics, means.subsets
     if not metrics:
         msg = f"{means.source.path}: none of its scores is a retrieval metric (ndcg_at_10, recall_at_100, ...)"
@@ -199,20 +199,20 @@ def _pair(file: TaskFile, subset: Subset) -> LanguagePair:
         query, pool = subset.languages[-1], subset.name.rpartition("-")[0]
         if len(subset.languages) > 1 or pool in find_task(card).pools:
             return LanguagePair(query, subset.languages[0] if len(subset.languages) > 1 else pool)
-        msg = f"{file.path}: the subset {subset.name!r:.80} names no pool of {card}"
+        msg = f"{file.path}: the subset {subset.name!r:.80} does not name a pool of {card}"
         raise InputError(msg)
     return language_pair(file.task, subset.name, subset.languages)
 
 
 def _card(name: str) -> str | None:
-    """Find the card of ours that mteb knows under a name."""
+    """Return the name of our card that has this name in mteb; None without one."""
     if not name.startswith(PASSAGE_FIRST):
         return None
     return next((card for card in task_names() if task_name(card) == name), None)
 
 
 def _main_metric(means: Means) -> str:
-    """Find the metric that the main score is: the file gives its value and not its name."""
+    """Return the metric of the main score. The file has its value, not its name."""
     known = [name for name in (*METRICS, *means.metrics) if name in means.metrics]
     equal = [name for name in known if all(one.scores[name] == one.main_score for one in means.subsets.values())]
     if not equal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,7 @@ _OPEN = 256
 
 
 class Searcher:
-    """Runs a model on any text retrieval task of mteb; each text is encoded once, however many subsets use it.
+    """Run a model on any text retrieval task of mteb. Each text is encoded once, however many subsets use it.
 
     `model` is what `clear-bench run --model` takes, or an object with `encode`. mteb files the results
     under a name and a revision that follow from the weights, so two checkpoints never share a cache entry.
@@ -58,7 +58,7 @@ class Searcher:
         with cache_at(cache_dir):
             self.checkpoint, self._encoder = open_encoder(model, settings, name=name)
         self.encoded = 0
-        """Texts encoded so far; those that the store had are not among them."""
+        """Texts encoded so far, without those that the store had."""
         self._store, self._store_dtype = EmbeddingStore(cache_root(cache_dir)), store_dtype
         self._index, self._device = index, settings.device
         self._opened_sets: dict[tuple[str, str, str], Embeddings] = {}
@@ -68,11 +68,11 @@ class Searcher:
 
     @property
     def mteb_model_meta(self) -> ModelMeta:
-        """What mteb files results under."""
+        """The name and revision under which mteb stores results."""
         return model_meta(asdict(self.checkpoint))
 
-    def index(self, corpus: Dataset, *, task_metadata: TaskMetadata, hf_subset: str, **settings: Any) -> None:
-        """Encode a corpus as far as the store lacks it; called by mteb, with more settings than are of use here."""
+    def index(self, corpus: Dataset, *, task_metadata: TaskMetadata, hf_subset: str, **settings: object) -> None:
+        """Encode the texts of a corpus that the store lacks. mteb calls it, with settings that are not needed here."""
         texts = passage_texts(corpus, hf_subset)
         if self._passages is None or self._passages.digest != texts.digest:
             self._vectors = self._encode(texts, "passage", passage_prompt(self.checkpoint), task_metadata)
@@ -86,7 +86,7 @@ class Searcher:
         hf_subset: str,
         top_k: int,
         top_ranked: Mapping[str, Sequence[str]] | None = None,
-        **settings: Any,
+        **settings: object,
     ) -> dict[str, dict[str, float]]:
         """Rank the passages of the corpus, or only each query's candidates: query id -> passage id -> similarity."""
         if self._passages is None:
@@ -119,19 +119,19 @@ class Searcher:
         return done.embeddings
 
     def _opened(self, passages: Texts) -> PassageSearcher:
-        """Build the index when the first queries ask for it: reranking needs none."""
+        """Return the index, which the first queries build: reranking does not need one."""
         if self._searcher is None:
             self._searcher = PassageSearcher([self._vectors], passages.ids, self._index, self._device)
         return self._searcher
 
 
 def task_instruction(task: TaskMetadata) -> str | None:
-    """Give what a task of mteb tells models that take an instruction; None where it says nothing."""
+    """Return the instruction that a task of mteb has for models; None without one."""
     return task.prompt.get("query") if isinstance(task.prompt, dict) else task.prompt
 
 
 def look_up(queries: Texts, passages: Texts, top_ranked: Mapping[str, Sequence[str]]) -> list[NDArray[np.int64]]:
-    """Give the positions of each query's candidates; refuses a candidate that the corpus lacks."""
+    """Return the positions of each query's candidates. Raise `InputError` for one that the corpus lacks."""
     given = [list(top_ranked.get(key, ())) for key in queries.ids.to_pylist()]
     names = pa.array([name for names in given for name in names], pa.string())
     positions = find_rows(names, passages.ids)
@@ -142,7 +142,7 @@ def look_up(queries: Texts, passages: Texts, top_ranked: Mapping[str, Sequence[s
 
 
 def _as_mteb(run: Run, queries: Texts, passages: Texts) -> dict[str, dict[str, float]]:
-    """Spell a run out; mteb ranks it again. For a small corpus, of which it asks every passage, this is most work."""
+    """Return a run as dicts, which mteb ranks again. For a small corpus, ranked whole, this is most of the work."""
     keys = queries.ids.to_pylist()
     if run.positions.shape[1] == len(passages) and (run.positions >= 0).all():
         # One order of the ids for all queries: half the time of an order for each.

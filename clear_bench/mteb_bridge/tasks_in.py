@@ -36,11 +36,11 @@ Split = Mapping[str, Any]  # Any: mteb's RetrievalSplitData
 
 
 def find_mteb_tasks(name: str) -> tuple[Task, ...]:
-    """Describe a retrieval task of mteb by its name, with or without `mteb:`; nothing is loaded.
+    """Return our tasks for a retrieval task of mteb, named with or without `mteb:`. No data are loaded.
 
-    A collection has one set of judgements a pair. So a task becomes several where it has several splits, and where
-    subsets share a language pair. Raises `UsageError` for a task that mteb lacks, that does not retrieve, or whose
-    language order nobody has settled.
+    A collection has one set of judgements for each pair, so several splits, or subsets that share a language pair,
+    become several tasks. Raise `UsageError` for a task that mteb lacks, that is not retrieval, or whose language order
+    is not in `REVIEWS`.
     """
     task = _task(name.removeprefix(PREFIX))
     parts = getattr(task.metadata, "tasks", ())  # an aggregate, which mteb averages
@@ -56,7 +56,7 @@ def find_mteb_tasks(name: str) -> tuple[Task, ...]:
 
 
 def unique_pairs(pairs: Mapping[str, LanguagePair]) -> dict[str, dict[str, LanguagePair]]:
-    """Group subsets into matrices: one without a name, and one for each subset that shares its pair with another."""
+    """Group subsets into matrices: one for all that have their own pair, and one for each that shares its pair."""
     groups: dict[str, dict[str, LanguagePair]] = {}
     for subset, pair in pairs.items():
         own = list(pairs.values()).count(pair) > 1
@@ -65,14 +65,14 @@ def unique_pairs(pairs: Mapping[str, LanguagePair]) -> dict[str, dict[str, Langu
 
 
 def our_name(name: str, suffixes: Sequence[str]) -> str:
-    """Give our name of a task of mteb, or of a part of it."""
+    """Return our name of a task of mteb, or of a part of it."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", ".".join([f"mteb-{name}", *filter(None, suffixes)]))
 
 
 def read(task: Task, pairs: Sequence[LanguagePair], offline: bool = False) -> Collection:
-    """Load the data of pairs through mteb, as its own evaluation would see them.
+    """Load the data of pairs through mteb, as its own evaluation sees them.
 
-    Queries without judgements are left out, and one whose judgements are all 0 scores 0, both as in mteb. Raises
+    Queries without judgements are left out, and one whose judgements are all 0 scores 0, both as in mteb. Raise
     `DataError` for a judgement of a passage that the corpus lacks.
     """
     named = {LanguagePair(*key.split(":")): str(subset) for key, subset in task.options["subsets"].items()}
@@ -122,9 +122,7 @@ def _task(name: str) -> AbsTaskRetrieval:
         return task
     if not isinstance(task, AbsTaskRetrieval) or set(task.metadata.modalities) != {"text"}:
         kind = f"{task.metadata.type} on {', '.join(task.metadata.modalities)}"
-        msg = (
-            f"mteb:{name} is no text retrieval task but {kind}; clear-bench evaluates retrieval and reranking of texts"
-        )
+        msg = f"mteb:{name} is not a text retrieval task but {kind}; clear-bench evaluates retrieval and reranking"
         raise UsageError(msg)
     if task.skip_first_result:
         msg = f"mteb:{name} leaves out the first hit of every query, which clear-bench does not do; run it with mteb"
@@ -161,7 +159,7 @@ def _describe(metadata: TaskMetadata, split: str, subsets: Mapping[str, Language
 
 
 def _counts_of(metadata: TaskMetadata, split: str, subsets: Mapping[str, LanguagePair]) -> dict[str, Counts]:
-    """Read how many texts mteb has counted; queries without judgements are among them, which a run leaves out."""
+    """Return mteb's counts of texts. They include queries without judgements, which a run leaves out."""
     statistics: Any = (metadata.descriptive_stats or {}).get(split) or {}  # Any: JSON of mteb's
     by_subset = statistics.get("hf_subset_descriptive_stats") or {"default": statistics}
     found: dict[str, dict[str, int]] = {}
@@ -203,7 +201,7 @@ def _load(name: str, split: str, subsets: Sequence[str]) -> AbsTaskRetrieval:
 
 @contextmanager
 def _offline(wanted: bool) -> Iterator[None]:
-    """Keep the hub's libraries from the network; they have read the environment already."""
+    """Keep the hub's libraries off the network; they have already read the environment."""
     import datasets
     from huggingface_hub import constants
 
@@ -252,7 +250,7 @@ def _as_qrels(grades: Mapping[str, Mapping[str, int]]) -> Qrels:
 
 
 def _clusters(queries: Texts, qrels: Mapping[LanguagePair, Qrels]) -> list[str]:
-    """Resample by relevant passage: of the highest grade, then of the smallest id. Languages stand for themselves."""
+    """Return the cluster of each query: its language and best relevant passage, by grade and then by smallest id."""
     best: dict[str, tuple[int, str]] = {}
     for judged in (one for pair, one in qrels.items() if pair.query == queries.language):
         here: dict[str, tuple[int, str]] = {}

@@ -1,4 +1,4 @@
-"""Our tasks as mteb's: objects that plain `mteb.evaluate` runs, with the same texts, judgements and metrics."""
+"""Our tasks for mteb: objects that `mteb.evaluate` runs, with the same texts, judgements and metrics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPLIT = "test"
 
 
 class ClearTask(AbsTaskRetrieval):  # type: ignore[misc]  # mteb is not typed for us
-    """One of our tasks. Its data are read when it is made: mteb asks for their revision before it loads them."""
+    """One of our tasks. Its data are read when it is made, because mteb needs their revision before it loads them."""
 
     task: ClassVar[Task]
     pairs: ClassVar[tuple[LanguagePair, ...]]
@@ -42,8 +42,8 @@ class ClearTask(AbsTaskRetrieval):  # type: ignore[misc]  # mteb is not typed fo
         self.k_values = sorted({*AbsTaskRetrieval.k_values, *_depths(self.task, self.collection, self.pairs)})
         super().__init__(**settings)
 
-    def load_data(self, **settings: Any) -> None:
-        """Lay the collection out; subsets share the corpora of their languages."""
+    def load_data(self, **settings: object) -> None:
+        """Build mteb's data sets. Subsets share the corpora of their languages."""
         corpora = {side: _corpus(self.collection, side) for side in {pair.passage for pair in self.pairs}}
         self.dataset = {
             name: {SPLIT: _split_data(self.collection, judged, corpora[judged.pair.passage])}
@@ -54,7 +54,7 @@ class ClearTask(AbsTaskRetrieval):  # type: ignore[misc]  # mteb is not typed fo
     def task_specific_scores(
         self, scores: object, qrels: object, results: Mapping[str, Mapping[str, float]], hf_split: str, hf_subset: str
     ) -> dict[str, float]:
-        """Add the metrics that mteb does not have, such as those that judge by answers."""
+        """Return the metrics that mteb does not have, such as those that judge by answers."""
         own = [name for name in self.task.metrics if name.partition("@")[0] not in SPELLINGS]
         if not own:
             return {}
@@ -74,7 +74,7 @@ def as_mteb_task(task: Task, pairs: Sequence[LanguagePair] | None = None) -> Cle
 
 
 def task_class(task: Task, pairs: Sequence[LanguagePair] | None = None) -> type[ClearTask]:
-    """Make the class of a task; nothing is read before it is instantiated."""
+    """Return the class of a task. No data are read before it is instantiated."""
     chosen = tuple(pairs or task.pairs)
     content = {"task": task, "pairs": chosen, "metadata": _metadata(task, chosen), "__doc__": task.title}
     return type(task_name(task.name), (ClearTask,), content)
@@ -99,7 +99,7 @@ def _metadata(task: Task, pairs: Sequence[LanguagePair]) -> TaskMetadata:
 
 
 def _depths(task: Task, collection: Collection, pairs: Sequence[LanguagePair]) -> set[int]:
-    """List how many hits the card's metrics look at."""
+    """Return the numbers of hits that the card's metrics need."""
     sizes = [[len(part) for part in collection.parts(pair.passage)] for pair in pairs]
     wanted = [metrics.parse(name) for name in task.metrics]
     return {metric.depth_in(sum(size), len(size)) for metric in wanted for size in sizes}
@@ -127,7 +127,7 @@ def _split_data(collection: Collection, judged: Judgements, corpus: Dataset) -> 
 
 
 def _run(collection: Collection, judged: Judgements, results: Mapping[str, Mapping[str, float]], depth: int) -> Run:
-    """Turn what an mteb model found back into a run."""
+    """Return the results of an mteb model as a run."""
     keys = collection.queries[judged.pair.query].ids.take(pa.array(judged.query_rows)).to_pylist()
     found = [results.get(key, {}) for key in keys]
     return rank_named(judged.pair, judged.query_rows, found, collection.passage_ids(judged.pair.passage), depth)

@@ -21,7 +21,7 @@ class Ramp:
     is_gain: bool = False
 
     def step(self, value: float) -> str:
-        """Give the colour class of a value; values beyond the ends take the last step."""
+        """Return the colour class of a value. Values beyond the ends take the last step."""
         if self.is_gain:
             arm = min(ARMS, math.floor(abs(value) / self.high * (ARMS + 0.5) + 0.5)) if self.high else 0
             return "z" if arm == 0 else f"{'g' if value > 0 else 'l'}{arm}"
@@ -37,21 +37,21 @@ class Ramp:
 
 
 def score_ramp(values: Iterable[float]) -> Ramp:
-    """Span the scores (0-1) in steps of 0.05, so that pictures of one task mostly share their ends."""
+    """Return a ramp over the scores (0-1). Its ends are multiples of 0.05, so pictures of one task often share them."""
     known = list(values) or [0.0, 1.0]
     low, high = math.floor(min(known) * 20 + 1e-9) / 20, math.ceil(max(known) * 20 - 1e-9) / 20
     return Ramp(low, high if high > low else low + 0.05)
 
 
 def gain_ramp(deltas: Iterable[float]) -> Ramp:
-    """Span losses and gains evenly around 0; at least a point, so that noise does not look like a result."""
+    """Return a ramp around 0, at least one point wide each way, so that noise does not look like a result."""
     widest = max((abs(delta) for delta in deltas), default=0.0)
     end = max(0.01, math.ceil(widest * 100 - 1e-9) / 100)
     return Ramp(-end, end, is_gain=True)
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Give round numbers within a range, at most `most` of them.
+    """Return round numbers within a range, at most `most` of them.
 
     >>> ticks(-0.013, 0.042)
     [-0.01, 0.0, 0.01, 0.02, 0.03, 0.04]

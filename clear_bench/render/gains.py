@@ -35,7 +35,7 @@ NOTE = (
 
 
 def cells_of(gain: Difference) -> tuple[str, ...]:
-    """Spell one gain under `HEADS`."""
+    """Return one gain as the texts under `HEADS`."""
     outcomes = (gain.wins, gain.ties, gain.losses)
     return (
         points(gain.base),
@@ -87,12 +87,12 @@ def pool_gains_table(gains: Comparison) -> Table:
 
 
 def by_language(gains: Comparison, group: str) -> dict[str, Difference]:
-    """Select the gains of one group of pairs by language, English first, adjusted for the other languages."""
+    """Return the gains of one group of pairs by language, English first, adjusted for the other languages."""
     adjusted = {row.pair: row for row in gains.families[group].rows} if group in gains.families else {}
     found = {code: gains.languages[code].get(group) for code in english_first(gains.languages)}
     return {code: adjusted.get(gain.pair, gain) for code, gain in found.items() if gain is not None}
 
 
 def seen_words(name: str) -> str:
-    """Say how many languages of a pair training saw."""
+    """Return words for how many languages of a pair training saw."""
     return {"both": "both languages seen", "one": "one language seen", "none": "no language seen"}.get(name, name)

@@ -20,7 +20,7 @@ NARROWEST = 370
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Sizes that follow from the number of columns: beyond 30 there is no room for numbers."""
+    """Sizes that follow from the number of columns: beyond 30 the cells are too small for numbers."""
 
     width: int
     height: int

@@ -24,7 +24,7 @@ def signed(delta: float | None) -> str:
 
 
 def percent(delta: float, base: float) -> str:
-    """Show a difference relative to its base; a base of 0 or below has no such thing."""
+    """Show a difference relative to its base; a dash for a base of 0 or below."""
     return MISSING if base <= 0 else _zero(f"{100 * delta / base:+.1f}") + " %"
 
 
@@ -41,7 +41,7 @@ def bounds(lower: float | None, upper: float | None, *, sign: bool = False) -> s
 
 
 def score(metric: str, value: float | None) -> str:
-    """Show a value of any metric: ranks are no shares and stay as they are.
+    """Show a value of any metric: ranks are not shares and stay as they are.
 
     >>> score("nDCG@10", 0.5), score("Max@R", 17.25)
     ('50.0', '17.2')
@@ -57,7 +57,7 @@ def p_value(p: float | None) -> str:
 
 
 def plain(value: float | None, digits: int = 2) -> str:
-    """Show a number that is no score: an effect size, a slope."""
+    """Show a number that is not a score: an effect size, a slope."""
     return MISSING if value is None else _zero(f"{value:.{digits}f}")
 
 

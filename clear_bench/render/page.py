@@ -6,10 +6,9 @@ import base64
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import Any
 
 from markupsafe import Markup
 
@@ -112,7 +111,7 @@ def page(entries: Sequence[Entry], command: Sequence[str] = ()) -> str:
 
 
 def standalone(picture: Picture) -> str:
-    """Give a picture as an SVG file of its own, with its colours, for light and dark backgrounds."""
+    """Return a picture as a complete SVG file, with its colours, for light and dark backgrounds."""
     sized = re.sub(r'viewBox="0 0 (\S+) (\S+)"', r'width="\1" height="\2" \g<0>', picture.svg, count=1)
     return sized.replace(">", f"><style>{_asset('pictures.css')}</style>", 1) + "\n"
 
@@ -130,7 +129,7 @@ def _section(entry: Entry, anchor: str) -> Section:
         figures=panels.figures(entry),
         heatmaps=_marked(panels.heatmaps(entry)),
         forests=_marked(panels.forests(entry)),
-        english=next(iter(_marked(filter(None, [panels.english(entry)]))), None),
+        english=next(iter(_marked(panels.english(entry))), None),
         english_table=_english_table(entry),
         direct=_marked(panels.direct(entry)),
         trends=_marked(panels.trends(entry)),
@@ -141,8 +140,8 @@ def _section(entry: Entry, anchor: str) -> Section:
     )
 
 
-def _marked(pictures: Any) -> list[Picture]:  # Any: an iterable of pictures; the field holds a str to everyone else
-    """Mark the SVG as markup: its texts were escaped when it was drawn."""
+def _marked(pictures: Iterable[Picture]) -> list[Picture]:
+    """Mark the SVG as safe for the template: its texts were escaped when it was drawn."""
     return [replace(picture, svg=Markup(picture.svg)) for picture in pictures]
 
 
@@ -226,7 +225,7 @@ def _cut(text: str, most: int) -> str:
     return shown if len(shown) <= most else shown[: most - 1].rstrip() + "…"
 
 
-def _printable(value: Any) -> Any:  # Any: jinja hands over whatever a template names
+def _printable(value: object) -> object:
     return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 

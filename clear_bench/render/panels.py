@@ -59,7 +59,7 @@ class Figure:
 
 
 def figures(entry: Entry) -> list[Figure]:
-    """Give the large numbers: English, monolingual, X→en, en→X, direct, pools, all pairs."""
+    """Return the large numbers: English, monolingual, X→en, en→X, direct, pools, all pairs."""
     order = ("english", *GROUPS, "pool", "all")
     return [_figure(name, entry) for name in order if name in entry.summary.groups]
 
@@ -75,14 +75,14 @@ def _figure(name: str, entry: Entry) -> Figure:
 
 
 def direction(gain: Difference) -> str:
-    """Name the sign of a gain whose interval excludes 0."""
+    """Return `gain` or `loss` where the interval excludes 0, else an empty text."""
     if gain.lower is not None and gain.lower > 0:
         return "gain"
     return "loss" if gain.upper is not None and gain.upper < 0 else ""
 
 
 def heatmaps(entry: Entry) -> Iterator[Picture]:
-    """Draw the scores, and the gains where there is a baseline."""
+    """Draw the scores, and the gains over a baseline."""
     summary = entry.summary
     queries, passages = summary.sides
     wide = len(passages) > WIDEST
@@ -108,7 +108,7 @@ def _absolute_caption(summary: Summary) -> str:
 
 
 def marks(entry: Entry) -> dict[str, list[Mark]]:
-    """Give the rows of the forest plots by group of pairs: gains where there is a baseline, else scores."""
+    """Return the rows of the forest plots by group of pairs: gains over a baseline, or scores without one."""
     found = {
         group: _gain_marks(entry.gains, group) if entry.gains else _score_marks(entry.summary, group)
         for group in GROUPS
@@ -153,16 +153,15 @@ def _score_mark(label: str, value: Value, name: str, *, is_mean: bool = False) -
     return Mark(label, value.value, value.lower, value.upper, hint, is_mean)
 
 
-def english(entry: Entry) -> Picture | None:
-    """Draw the English cell: against the margin where there is a baseline."""
+def english(entry: Entry) -> Iterator[Picture]:
+    """Draw the gain of the English cell against the margin, where there is a baseline."""
     if entry.gains and "english" in entry.gains.groups:
         mark = _gain_mark("en", entry.gains.groups["english"], "English")
         caption = (
             "Dashed: the loss that the margin tolerates. The gate passes when the one-sided bound stays right of it."
         )
         svg = forest([mark], "Gain in English", margin=entry.margin)
-        return Picture("english", "Gain in English", svg, caption if entry.margin else "")
-    return None
+        yield Picture("english", "Gain in English", svg, caption if entry.margin else "")
 
 
 def direct(entry: Entry) -> Iterator[Picture]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clear_bench.errors import MissingExtraError
 from clear_bench.languages import side
@@ -17,14 +17,18 @@ from clear_bench.render.records import TITLES, Entry
 from clear_bench.types import LanguagePair
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from numpy.typing import NDArray
 
 NOT_MEASURED = "#d9dcdf"
 COLOURS = {"gain": "#1c62b0", "loss": "#a8530a", "unsure": "#6b7580", "score": "#1c62b0"}
 SHAPES = {"gain": "o", "loss": "s", "unsure": "o", "score": "o"}
 # Names come from strangers: nothing in them is mathematics.
-LITERAL: dict[str, Any] = {"parse_math": False}  # Any: matplotlib's text properties
+LITERAL = {"parse_math": False}
 
 
 def plots(entry: Entry, form: str) -> dict[str, bytes]:
@@ -72,7 +76,7 @@ def _heatmap(kind: type[Figure], entry: Entry, values: Mapping[LanguagePair, flo
     return figure
 
 
-def _write_numbers(axes: Axes, grid: Any, image: Any, is_gain: bool) -> None:  # Any: an array, a picture
+def _write_numbers(axes: Axes, grid: NDArray[np.float64], image: AxesImage, is_gain: bool) -> None:
     show = signed if is_gain else points
     for row, column in ((row, column) for row in range(grid.shape[0]) for column in range(grid.shape[1])):
         value = grid[row, column]
@@ -85,7 +89,7 @@ def _write_numbers(axes: Axes, grid: Any, image: Any, is_gain: bool) -> None:  #
 def _forests(kind: type[Figure], entry: Entry, groups: Mapping[str, Sequence[Mark]]) -> Figure:
     most = max(len(rows) for rows in groups.values())
     figure = kind(figsize=(3.1 * len(groups) + 0.4, 1.1 + 0.24 * most), layout="constrained")
-    found: Any = figure.subplots(1, len(groups), sharex=True, squeeze=False)  # Any: an array of axes
+    found = figure.subplots(1, len(groups), sharex=True, squeeze=False)
     for axes, (group, rows) in zip(found[0], groups.items(), strict=True):
         _forest(axes, rows, TITLES[group], is_gain=entry.gains is not None, margin=entry.margin)
     figure.suptitle(_title(entry, entry.gains is not None), fontsize=9, **LITERAL)
@@ -115,7 +119,7 @@ def _title(entry: Entry, is_gain: bool) -> str:
     return printable(f"{summary.model}{against} on {summary.task}, {summary.metric} x 100")
 
 
-def _colours(is_gain: bool) -> Any:  # Any: a colour map
+def _colours(is_gain: bool) -> Colormap:
     from matplotlib.colors import LinearSegmentedColormap
 
     arms = ["#7a3a06", "#eba45c", "#f1f1ef", "#8fbfe2", "#0d4684"]

@@ -1,4 +1,4 @@
-"""What reports show: means with intervals, finished before they get here. Values are 0-1 and unrounded."""
+"""The values that reports show: means with intervals, already computed. They are 0-1 and unrounded."""
 
 from __future__ import annotations
 
@@ -80,19 +80,19 @@ class Summary:
 
     @property
     def seen(self) -> str:
-        """Say which training sets overlap the task; empty where none is known."""
+        """Words for the training sets that overlap the task; empty where none is known."""
         known = dict.fromkeys(name for manifest in self.manifests for name in seen_in_training(manifest))
         return f"† trained on {', '.join(known)}, which overlaps {self.task}" if known else ""
 
     @property
     def limits(self) -> str:
-        """Say which queries a partial result has; empty for a whole one."""
+        """Words for the queries of a partial result; empty for a whole one."""
         limit = self.manifest.get("limit")
         return f"only the first {limit} queries of each language" if self.manifest.get("partial") else ""
 
     @property
     def unanswerable(self) -> str:
-        """Say how many queries are judged without a relevant passage, and what became of them; empty for none."""
+        """Words for the queries that are judged without a relevant passage; empty for none."""
         counts = self.manifest.get("counts", {})
         zero = max(counts.get("unanswerable", {}).values(), default=0)
         out = max((one.get("dropped", 0) for one in counts.get("left_out", {}).values()), default=0)
@@ -122,7 +122,7 @@ class Summary:
         return self.groups.get("all") or self.groups.get("pool")
 
     def missing(self, metric: str) -> Mapping[LanguagePair, str]:
-        """Say why a metric has no value in some pairs."""
+        """Return why a metric has no value, for the pairs without one."""
         known = self.manifest["counts"].get("uncounted", {}).get(metric, {})
         return {
             pair: known.get(str(pair), "no query of the pair counts for this metric")
@@ -164,7 +164,7 @@ class Entry:
 
     @property
     def heading(self) -> str:
-        """Name the model, its baseline and the task."""
+        """The model, its baseline and the task."""
         against = f" against {self.gains.base}" if self.gains else ""
         return f"{self.summary.model}{against} on {self.summary.title}"
 

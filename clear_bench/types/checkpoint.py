@@ -60,7 +60,7 @@ class Embeddings:
     They have unit length where the checkpoint's similarity is cosine.
     """
 
-    blocks: tuple[NDArray[Any], ...]
+    blocks: tuple[NDArray[Any], ...]  # Any: floats of either width, or coded rows
 
     def __len__(self) -> int:
         return sum(len(block) for block in self.blocks)
