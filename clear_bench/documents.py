@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import tomllib
@@ -54,6 +55,11 @@ def read_toml(path: Path, refuse: type[UserError]) -> Document:
 def foreign_encoding(data: bytes) -> str | None:
     """Name the encoding whose byte order mark starts a file, where it is not UTF-8."""
     return next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)
+
+
+def digest_of(content: object, *, ascii: bool = False) -> str:
+    """Return the SHA-256 of a JSON value in canonical form; `ascii` escapes all other characters first."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=ascii).encode()).hexdigest()
 
 
 def tables(content: Mapping[str, Any], key: str, where: str) -> list[Document]:  # Any: TOML

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from clear_bench.documents import digest_of
 from clear_bench.errors import InputError, UsageError
 from clear_bench.indexes.bm25 import BM25, K1, B
 from clear_bench.indexes.ranked import ranked_run, tie_order
@@ -25,7 +24,7 @@ _SCHEME = {"method": "lucene", "k1": K1, "b": B, "terms": 1}
 
 def lexical_checkpoint() -> Checkpoint:
     """Name the baseline the way a model is named."""
-    digest = hashlib.sha256(json.dumps(_SCHEME, sort_keys=True).encode()).hexdigest()
+    digest = digest_of(_SCHEME)
     return Checkpoint(NAME, None, digest, digest, prompts={}, similarity="dot", cache_digest=digest)
 
 

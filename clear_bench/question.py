@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from clear_bench.documents import digest_of
 from clear_bench.types import Collection, Judgements, LanguagePair
 
 By = Literal["query", "passage", "pool", "pair"]
@@ -42,7 +42,9 @@ INPUTS: Mapping[str, Input] = {
     "searched": Input("passages that are searched", "pair", lambda made, judged, _: _searched(made, judged)),
     "own_ids": Input("hits that share the query's id", "pair", lambda made, _, __: _own_ids(made)),
     "unanswerable": Input("queries without a relevant passage", "pair", lambda _, judged, __: _unanswerable(judged)),
-    "clusters": Input("clusters", "query", lambda made, _, key: _json(list(made.clusters[key])), moves="intervals"),
+    "clusters": Input(
+        "clusters", "query", lambda made, _, key: digest_of(list(made.clusters[key]), ascii=True), moves="intervals"
+    ),
 }
 """Name in a manifest's `digests` -> where it is found. What a card says of the data acts through one of these rows."""
 
@@ -110,7 +112,7 @@ def _searched(collection: Collection, judged: Judgements) -> str | None:
 
 def _pool(collection: Collection, name: str) -> str:
     pool = collection.pools[name]
-    return _json([list(pool.languages), list(pool.prefixes)])
+    return digest_of([list(pool.languages), list(pool.prefixes)], ascii=True)
 
 
 def _own_ids(collection: Collection) -> str | None:
@@ -119,7 +121,7 @@ def _own_ids(collection: Collection) -> str | None:
 
 def _answers(collection: Collection, language: str) -> str | None:
     given = collection.answers.get(language)
-    return None if given is None else _json([list(gold) for gold in given])
+    return None if given is None else digest_of([list(gold) for gold in given], ascii=True)
 
 
 def _body(collection: Collection, language: str) -> str | None:
@@ -135,7 +137,3 @@ def _unanswerable(judged: Judgements) -> str | None:
     if judged.unanswerable:
         return "count as 0"
     return "left out" if judged.dropped else None
-
-
-def _json(content: object) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

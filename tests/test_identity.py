@@ -19,6 +19,7 @@ from clear_bench.api.identity import ANSWERED, ASKED, digests, identity
 from clear_bench.api.plan import Plan, make_plan
 from clear_bench.api.retriever import Retriever
 from clear_bench.cli import invoke
+from clear_bench.documents import digest_of
 from clear_bench.qrels import judge_all
 from clear_bench.question import INPUTS
 from clear_bench.store.results import read_manifest
@@ -274,3 +275,10 @@ def test_precomputed_vectors_of_equal_texts_in_two_languages_are_not_mixed_up(
     assert invoke([*line, "--metrics", "recall@1", "--out", str(tmp_path / "out"), "--json"]) == 0
     values = {row["passage_language"]: row["value"] for row in json.loads(capsys.readouterr().out)["results"]}
     assert values == {"eng-Latn": 1.0, "deu-Latn": 0.0}
+
+
+def test_the_digest_of_a_value_is_that_of_its_sorted_json() -> None:
+    value = {"b": "ä", "a": 1}
+    # printf '{"a": 1, "b": "ä"}' | sha256sum, and with \u00e4 in place of the letter
+    assert digest_of(value) == "31a734ad592aff34ec66afe6c3b54f865a75948b92b51b0ccc93786e2a7629ca"
+    assert digest_of(value, ascii=True) == "5840bc86a308d6f0bce0981f468e82efdb9bac8c16b96a77c055f1083b7fe852"

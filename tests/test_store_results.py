@@ -19,6 +19,7 @@ from made_results import make_manifest, make_scores
 from clear_bench import disk
 from clear_bench.errors import EnvironmentFault, InputError, TamperedError, UsageError
 from clear_bench.json_schema import violation
+from clear_bench.store.folders import atomic_folder
 from clear_bench.store.results import RUN, SCORES, manifest_digest, read_result, read_results, save_result
 from clear_bench.store.trec import read_run
 
@@ -351,3 +352,15 @@ def test_schema_says_the_same_without_jsonschema(tmp_path: Path, name: str) -> N
     with suppress(KeyError):
         MANIFESTS[name](content)
     assert (violation(content, schema) is None) == jsonschema.Draft202012Validator(schema).is_valid(content)
+
+
+def test_a_folder_that_could_not_be_filled_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "models" / "one"
+    for text in ("old", "new"):
+        with atomic_folder(target) as folder:
+            (folder / "file").write_text(text)
+    with suppress(ZeroDivisionError), atomic_folder(target) as folder:
+        (folder / "file").write_text("half")
+        _ = 1 / 0
+    assert [path.name for path in target.parent.iterdir()] == ["one"]
+    assert (target / "file").read_text() == "new"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
 import re
@@ -11,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from clear_bench.disk import sha256_file
+from clear_bench.documents import digest_of
 from clear_bench.errors import CheckpointError, UsageError
 from clear_bench.models import prompts
 from clear_bench.models.layout import PARTS, read_json, read_modules, read_optional, strings_in
@@ -90,11 +90,6 @@ def open_checkpoint(
 def truncated(cache_digest: str, truncate_dim: int | None) -> str:
     """Give the fingerprint of a checkpoint from the name of its full vectors and the dimensions kept."""
     return cache_digest if truncate_dim is None else digest_of({"vectors": cache_digest, "truncate_dim": truncate_dim})
-
-
-def digest_of(content: Mapping[str, object]) -> str:
-    """Hash a JSON value in canonical form."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def sequence_length(folder: Path, wanted: int | None = None) -> int | None:
@@ -204,8 +199,7 @@ def _digests(folder: Path, files: Sequence[Path], code: bool) -> tuple[str, str]
     weights: dict[str, str] = {}
     for path in files:
         if _is_part(path, code):
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = sha256_file(path)
             name = path.relative_to(folder).as_posix()
             lines[name] = digest
             if path.suffix == ".safetensors" or is_pickle(path):

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_bench.documents import digest_of
 from clear_bench.errors import CheckpointError, UsageError, UserError
 from clear_bench.models import prompts
-from clear_bench.models.checkpoint import SAVED, digest_of, open_checkpoint, truncated
+from clear_bench.models.checkpoint import SAVED, open_checkpoint, truncated
 from clear_bench.models.layout import read_optional
 from clear_bench.models.rows import Advance, EncodedRows, strings
 from clear_bench.settings import ModelSettings, Precision

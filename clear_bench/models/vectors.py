@@ -10,7 +10,6 @@ Languages in any spelling (`de`, `deu`, `deu-Latn`, `deu_Latn`); float32 or floa
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -20,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clear_bench import languages
+from clear_bench.disk import sha256_file
+from clear_bench.documents import digest_of
 from clear_bench.errors import CheckpointError, UsageError
-from clear_bench.models.checkpoint import digest_of, truncated
+from clear_bench.models.checkpoint import truncated
 from clear_bench.models.layout import read_optional
 from clear_bench.models.rows import Advance, EncodedRows
 from clear_bench.registry import refuse_unknown_keys
@@ -42,8 +43,7 @@ def open_vectors(folder: Path, *, name: str | None = None, truncate_dim: int | N
     lines = {}
     for side in FOLDERS:
         for language, path in find_vectors(folder, side).items():
-            with path.open("rb") as file:
-                lines[f"{side} {language}"] = hashlib.file_digest(file, "sha256").hexdigest()
+            lines[f"{side} {language}"] = sha256_file(path)
     content = digest_of(lines)
     digest = digest_of({"content": content, "similarity": similarity})
     return Checkpoint(

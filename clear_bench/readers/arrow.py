@@ -7,7 +7,6 @@ DATASETS/arrow/<identity>/
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from clear_bench.disk import atomic_write, refuse_system_faults, sha256_blocks
+from clear_bench.documents import digest_of
 from clear_bench.errors import DataError
 from clear_bench.readers.cache import datasets_folder, short_name
 from clear_bench.readers.rows import join_titles
@@ -126,7 +126,7 @@ def _read_about(path: Path) -> dict[str, Any] | None:  # Any: JSON
 
 def _seal(facts: Mapping[str, Any]) -> str:  # Any: JSON
     content = {name: value for name, value in facts.items() if name != "seal"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return digest_of(content, ascii=True)
 
 
 def passages(ids: pa.Array, title: pa.Array, text: pa.Array, join: str) -> pa.RecordBatch:

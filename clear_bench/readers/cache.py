@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from clear_bench.disk import cache_root, write_text
+from clear_bench.disk import cache_root, sha256_file, write_text
 
 _SUFFIX = ".sha256"
 
@@ -21,8 +21,10 @@ def short_name(identity: str) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
-def digest(path: Path, algorithm: str = "sha256") -> str:
-    """Hash a file, hex; `git` is the hash by which git and the hub name small files."""
+def digest(path: Path, algorithm: str) -> str:
+    """Return the hash of a file, hex; `git` is the hash by which git and the hub name small files."""
+    if algorithm == "sha256":
+        return sha256_file(path)
     with path.open("rb") as file:
         if algorithm != "git":
             return hashlib.file_digest(file, algorithm).hexdigest()
@@ -34,7 +36,7 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
 
 def note_digest(path: Path) -> None:
     """Write the hash of a file that is kept, beside it."""
-    write_text(_note(path), digest(path))
+    write_text(_note(path), sha256_file(path))
 
 
 def is_noted(path: Path) -> bool:
@@ -44,7 +46,7 @@ def is_noted(path: Path) -> bool:
 
 def is_changed(path: Path) -> bool:
     """Whether a file is not what its hash says any more; one that is kept without a hash is taken as it is."""
-    return is_noted(path) and _note(path).read_bytes() != digest(path).encode()
+    return is_noted(path) and _note(path).read_bytes() != sha256_file(path).encode()
 
 
 def kept_files(folder: Path) -> Iterator[Path]:

