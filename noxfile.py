@@ -95,7 +95,14 @@ def types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Check that the README's file tree, links and help texts are true, and run the examples in docstrings."""
-    pytest(session, "tests/test_readme.py", "--doctest-modules", "clear_bench/types", "clear_bench/api")
+    pytest(
+        session,
+        "tests/test_readme.py",
+        "--doctest-modules",
+        "clear_bench/types",
+        "clear_bench/api",
+        "clear_bench/losses",
+    )
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""The CLEAR loss and every contrastive baseline of it, cached and uncached, from one core.
+"""The CLEAR loss and its contrastive baselines, cached and uncached.
 
 Lee et al., "CLEAR: Cross-Lingual Enhancement in Retrieval via Reverse-training", ACL 2026, arXiv 2604.05821.
 """
@@ -6,7 +6,7 @@ Lee et al., "CLEAR: Cross-Lingual Enhancement in Retrieval via Reverse-training"
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from clear_bench.errors import UsageError
 from clear_bench.losses.core import block_major, false_negatives, hide, kl_divergence, unit
 from clear_bench.losses.objectives import CLEAR, Contrast, Objective, Role
-from clear_bench.losses.role_loss import Batch, CachedRoleLoss, Key, RoleLoss
+from clear_bench.losses.role_loss import Batch, CachedRoleLoss, ColumnSettings, Key, RoleLoss
 
 KLOver = Literal["all", "common", "in_batch"]
 
@@ -37,6 +37,16 @@ class CLEARLoss(RoleLoss):
     Columns: q, d, the negatives of d, x, the query negatives. `objective` replaces the two contrasts by those of a
     baseline. With `use_kl=False` the weights are 1 - alpha and alpha, as in the paper's ablation. With `mask_by_id` the
     labels are int64 passage ids, [rows, 1 + negatives], and a row's own passage among its candidates is left out.
+
+    >>> rows, width = 4, 8
+    >>> q, d, d1, x, x1 = torch.eye(5 * rows, width).split(rows)  # one column each: [4, 8]
+    >>> loss = CLEARLoss(nn.Identity(), alpha=0.4, beta=0.2)
+    >>> loss.counts(5)
+    {'anchor': 1, 'positive': 1, 'negative': 1, 'cross_anchor': 1, 'neg_query': 1}
+    >>> loss.compute_loss_from_embeddings([q, d, d1, x, x1]).shape  # a scalar
+    torch.Size([])
+    >>> loss.compute_loss_from_embeddings([q, q, d1, q, x1]).item() < 0.01  # the right candidates are found
+    True
     """
 
     def __init__(
@@ -51,7 +61,7 @@ class CLEARLoss(RoleLoss):
         kl_over: KLOver = "all",
         gather_across_devices: bool = False,
         mask_by_id: bool = False,
-        **columns: Any,  # Any: n_negatives, n_query_negatives, log_components
+        **columns: Unpack[ColumnSettings],
     ) -> None:
         super().__init__(model, **columns)
         self.alpha = float(alpha)
@@ -65,7 +75,7 @@ class CLEARLoss(RoleLoss):
         check_weights(self.alpha, self.beta, self.scale, objective)
 
     def prepare(self, columns: Mapping[Role, Tensor], labels: Tensor | None) -> Batch:
-        """Normalise once, gather once per side, and lay the candidates out block-major."""
+        """Return unit vectors, gathered over the processes once per side, candidates block-major."""
         units = {role: unit(block) for role, block in columns.items()}
         rows, world = next(iter(units.values())).shape[0], self.gather_across_devices
         targets = torch.arange(rows, device=next(iter(units.values())).device) + (get_rank() * rows if world else 0)
@@ -82,7 +92,7 @@ class CLEARLoss(RoleLoss):
         return Batch(tensors, rows, targets, block, marked)
 
     def parts(self, batch: Batch, rows: slice) -> dict[str, Tensor]:
-        """Weigh the forward and reverse cross-entropies and the KL term."""
+        """Return the weighted cross-entropies, forward and reverse, and the KL term."""
         assert batch.targets is not None
         targets = batch.targets[rows]
         forward, reverse = self.objective.forward, self.objective.reverse
@@ -95,8 +105,8 @@ class CLEARLoss(RoleLoss):
                 parts["kl"] = self.beta * self._kl(u, v, batch.block)
         return parts
 
-    def get_config_dict(self) -> dict[str, Any]:
-        """Give the settings that the model card shows."""
+    def get_config_dict(self) -> dict[str, object]:
+        """Return the settings that the model card shows."""
         return {
             "alpha": self.alpha,
             "beta": self.beta,
@@ -109,7 +119,7 @@ class CLEARLoss(RoleLoss):
 
     @property
     def citation(self) -> str:
-        """Give the paper's BibTeX entry, for the model card."""
+        """BibTeX entry of the paper, for the model card."""
         return CITATION
 
     def _contrasts(self) -> list[Contrast]:
@@ -124,7 +134,7 @@ class CLEARLoss(RoleLoss):
         return hide(logits, None if marked is None else marked[rows])
 
     def _kl(self, u: Tensor, v: Tensor, block: int) -> Tensor:
-        """Compare the two rankings candidate by candidate: x^k must be a query of d^k."""
+        """Return the divergence of the two rankings, candidate by candidate: x^k must be a query of d^k."""
         if self.kl_over == "all" and u.shape[1] != v.shape[1]:
             msg = (
                 f"the KL term pairs each negative with a query negative, but there are {u.shape[1] // block - 1} and "
@@ -148,11 +158,24 @@ class CLEARLoss(RoleLoss):
 
 
 class CachedCLEARLoss(CachedRoleLoss, CLEARLoss):
-    """`CLEARLoss` for batches larger than memory: `mini_batch_size` and the other settings of `CachedRoleLoss`."""
+    """`CLEARLoss` for batches larger than memory; takes the settings of `CachedRoleLoss` as well.
+
+    A model takes features with `attention_mask`, [rows, tokens], and adds `sentence_embedding`, [rows, d].
+
+    >>> class Model(nn.Sequential):
+    ...     def forward(self, features):
+    ...         return {**features, "sentence_embedding": self[0](features["input_ids"]).mean(dim=1)}
+    >>> model = Model(nn.Embedding(10, 8))
+    >>> column = {"input_ids": torch.arange(8).reshape(4, 2), "attention_mask": torch.ones(4, 2)}
+    >>> loss = CachedCLEARLoss(model, mini_batch_size=2)([column] * 5)  # q, d, d1, x, x1: four rows each
+    >>> loss.backward()
+    >>> model[0].weight.grad.shape
+    torch.Size([10, 8])
+    """
 
 
 def check_weights(alpha: float, beta: float, scale: float, objective: Objective = CLEAR) -> None:
-    """Refuse weights outside [0, 1], a negative weight on the forward term, and weights of terms that are not there."""
+    """Raise `UsageError` for weights outside [0, 1] or above 1 together, and for weights of a term that is missing."""
     if not (0 <= alpha <= 1 and 0 <= beta <= 1) or alpha + beta > 1 + 1e-9:
         msg = f"alpha = {alpha} and beta = {beta}: both must lie in [0, 1] and add up to 1 at most"
         raise UsageError(msg)
@@ -165,10 +188,10 @@ def check_weights(alpha: float, beta: float, scale: float, objective: Objective 
 
 
 def _gather(blocks: Tensor) -> Tensor:
-    """Collect the candidates of all processes with their gradients.
+    """Return the candidates of all processes, with their gradients.
 
-    torch's gather hands the gradient on by memory layout, and gloo would take the strided one of `block_major` for
-    another order: the loss stays exact while the gradient is wrong.
+    The gradient of `block_major` is strided. gloo reads it in memory order, which would be wrong while the loss stays
+    right, so it is made contiguous first.
     """
     gathered: Tensor = all_gather_with_grad(blocks)
     if gathered.requires_grad:

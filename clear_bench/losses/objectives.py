@@ -14,7 +14,7 @@ QUERY_SIDE: frozenset[Role] = frozenset({"anchor", "cross_anchor", "neg_query"})
 """Short texts, embedded together so that no query is padded to passage width."""
 
 REPEATED: frozenset[Role] = frozenset({"negative", "neg_query"})
-"""Roles that a row fills any number of times."""
+"""Roles that a row may have several columns of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Objective:
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """The roles whose texts are embedded, in the order of the columns."""
+        """Roles whose texts are embedded, in the order of the columns."""
         contrasts = [contrast for contrast in (self.forward, self.reverse) if contrast]
         used = {role for contrast in contrasts for role in (contrast.anchor, *contrast.candidates)}
         return tuple(role for role in ROLES if role in used)

@@ -1,4 +1,4 @@
-"""What every loss shares: columns by role, one forward per side, a loss stage free of autocast, its cached form."""
+"""The base class of all losses: finds the columns of each role, embeds them, and computes the loss, cached or not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from sentence_transformers.base.losses.gradcache import (
@@ -28,10 +28,10 @@ Key = Role | tuple[Role, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What a loss computes with, before it is cut into chunks of rows."""
+    """The embeddings of a batch, laid out for the loss; chunks of its rows are computed one by one."""
 
     tensors: Mapping[Key, Tensor]
-    """Vectors that carry gradients: one row per anchor, or all candidates, block-major."""
+    """Vectors that carry gradients: one row per anchor, or all candidates, block-major (see `core.block_major`)."""
     rows: int
     targets: Tensor | None = None
     """Column of each row's true candidate, [rows]; or the vectors to match, [rows, d]."""
@@ -42,7 +42,13 @@ class Batch:
 
 
 def count_columns(roles: Sequence[Role], total: int, given: Mapping[Role, int | None]) -> dict[Role, int]:
-    """Say how many columns each role has; any other number would train the wrong roles."""
+    """Return the number of columns of each role.
+
+    Raises `UsageError` where `total` columns cannot be split: another split would train the wrong roles.
+
+    >>> count_columns(("anchor", "positive", "negative"), 5, {})
+    {'anchor': 1, 'positive': 1, 'negative': 3}
+    """
     single = [role for role in roles if role not in REPEATED]
     repeated = [role for role in roles if role in REPEATED]
     extra = total - len(single)
@@ -57,12 +63,21 @@ def count_columns(roles: Sequence[Role], total: int, given: Mapping[Role, int | 
     return {role: counts.get(role, 1) for role in roles}
 
 
-class RoleLoss(nn.Module, ABC):
-    """A loss whose columns come in the order of its roles; see `clear_bench.losses.objectives.ROLES`.
+class ColumnSettings(TypedDict, total=False):
+    """Settings that every loss takes."""
 
-    `forward_rows` cuts the forward pass into parts of similar length: texts of uneven length then cost a fraction,
-    since little padding is computed.
-    """
+    n_negatives: int | None
+    """Columns of hard negatives; None: what the batch has, where only one role repeats or all have as many."""
+    n_query_negatives: int | None
+    """Columns of query negatives, likewise."""
+    log_components: bool
+    """Return the weighted components by name, which the trainer adds up and logs."""
+    forward_rows: int | None
+    """Texts of one forward pass, sorted by length so that little padding is computed; None: one pass per side."""
+
+
+class RoleLoss(nn.Module, ABC):
+    """A loss whose columns come in the order of its roles; see `clear_bench.losses.objectives.ROLES`."""
 
     roles: tuple[Role, ...]
 
@@ -84,21 +99,21 @@ class RoleLoss(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, columns: Mapping[Role, Tensor], labels: Tensor | None) -> Batch:
-        """Turn the embeddings of each role, [rows, count, d], into what the chunks compute with."""
+        """Return the embeddings of each role, [rows, count, d], laid out for the loss."""
 
     @abstractmethod
     def parts(self, batch: Batch, rows: slice) -> dict[str, Tensor]:
-        """Compute the weighted components of the loss for some rows; each is a mean over these rows."""
+        """Return the weighted components of the loss for some rows; each is a mean over these rows."""
 
     def forward(
         self, sentence_features: Iterable[Features], labels: Tensor | None = None
     ) -> Tensor | dict[str, Tensor]:
-        """Embed the columns and compute the loss, or its components by name where `log_components` asks for them."""
+        """Embed the columns and return the loss, or its components by name with `log_components`."""
         parts = self._whole(self.embed(list(sentence_features)), labels)
         return self.answer(_total(parts), parts)
 
     def embed(self, features: Sequence[Features]) -> Sequence[Tensor]:
-        """Embed all columns: each side in one forward, or in forwards of `forward_rows` texts of similar length."""
+        """Return the embeddings of all columns, from one forward pass per side or several of `forward_rows` texts."""
         sides = self.sides(len(features))
         if self.forward_rows is None or not all("attention_mask" in column for column in features):
             embedded = [embed_columns(self.model, [features[i] for i in side], separate_first=False) for side in sides]
@@ -115,23 +130,23 @@ class RoleLoss(nn.Module, ABC):
         return _in_columns(torch.cat(forwards), places)
 
     def compute_loss_from_embeddings(self, embeddings: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
-        """Compute the loss of embeddings [rows, d], one per column, in the order of the roles."""
+        """Return the loss of embeddings [rows, d], one per column, in the order of the roles."""
         return _total(self._whole(embeddings, labels))
 
     def counts(self, total: int) -> dict[Role, int]:
-        """How many of `total` columns each role has."""
+        """Return the number of columns of each role, `total` in all."""
         given: dict[Role, int | None] = {"negative": self.n_negatives, "neg_query": self.n_query_negatives}
         return count_columns(self.roles, total, given)
 
     def sides(self, total: int) -> list[list[int]]:
-        """Group the column numbers by width: queries together, passages together."""
+        """Return the column numbers of the queries and those of the passages, which are longer."""
         columns = [role for role, count in self.counts(total).items() for _ in range(count)]
         queries = [i for i, role in enumerate(columns) if role in QUERY_SIDE]
         passages = [i for i, role in enumerate(columns) if role not in QUERY_SIDE]
         return [side for side in (queries, passages) if side]
 
     def answer(self, loss: Tensor, parts: Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
-        """Give the loss, or its components: the trainer adds them up, and only the last carries the gradient."""
+        """Return the loss, or its components: the trainer adds them up, and only the last carries the gradient."""
         if not self.log_components or self._is_wrapped():
             return loss
         *others, last = parts
@@ -139,7 +154,7 @@ class RoleLoss(nn.Module, ABC):
         return {**named, f"loss_{last}": loss - sum(named.values(), torch.zeros_like(loss))}
 
     def _is_wrapped(self) -> bool:
-        """Whether MatryoshkaLoss calls us: it multiplies what we return, so that has to be a scalar."""
+        """Return whether MatryoshkaLoss wraps this loss: it multiplies the result, which must then be a scalar."""
         return isinstance(self.model.forward, ForwardDecorator) or "calculate_loss" in vars(self)
 
     def _by_role(self, embeddings: Sequence[Tensor]) -> dict[Role, Tensor]:
@@ -153,8 +168,23 @@ class RoleLoss(nn.Module, ABC):
             return self.parts(batch, slice(0, batch.rows))
 
 
+class CacheSettings(TypedDict, total=False):
+    """Settings that every cached loss takes."""
+
+    mini_batch_size: int
+    """Texts of one forward pass, and rows of one chunk of the loss."""
+    mini_batch_num_tokens: int | None
+    """Tokens of one forward pass instead."""
+    show_progress_bar: bool
+    authors_gradient_scale: bool
+    """Add up the means of the chunks, as the paper's released code does, instead of weighting them by their rows."""
+
+
 class CachedRoleLoss(CachedLossMixin, RoleLoss):  # type: ignore[misc]  # sentence-transformers ships no types
-    """Any batch size in the memory of one mini-batch (GradCache, Gao et al. 2021), with the same gradient."""
+    """A loss for batches of any size in the memory of one mini-batch, with the same gradient.
+
+    Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup" (GradCache).
+    """
 
     def __init__(
         self,
@@ -182,7 +212,7 @@ class CachedRoleLoss(CachedLossMixin, RoleLoss):  # type: ignore[misc]  # senten
     def forward(
         self, sentence_features: Iterable[Features], labels: Tensor | None = None
     ) -> Tensor | dict[str, Tensor]:
-        """Embed in mini-batches of similar length, twice, and compute the loss once."""
+        """Return the loss; texts are embedded twice, in mini-batches of similar length."""
         features = list(sentence_features)
         groups, self._places = sort_by_length(features, self.sides(len(features)))
         try:
@@ -194,10 +224,9 @@ class CachedRoleLoss(CachedLossMixin, RoleLoss):  # type: ignore[misc]  # senten
     def calculate_loss(
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
     ) -> Tensor:
-        """Compute the loss over the whole batch, chunk by chunk; `with_backward` fills the gradients of `reps`.
+        """Return the loss of the whole batch, computed chunk by chunk; `with_backward` fills the gradients of `reps`.
 
-        A chunk weighs as much as it has rows. The released code of the paper adds up the chunks' means instead, so its
-        gradient grows with their number: `authors_gradient_scale` does the same, for replication.
+        Chunks are weighted by their rows. With `authors_gradient_scale` the gradient grows with the number of chunks.
         """
         with without_autocast(reps[0][0]):
             batch = self.prepare(self._by_role(self._columns(reps)), labels)
@@ -218,21 +247,21 @@ class CachedRoleLoss(CachedLossMixin, RoleLoss):  # type: ignore[misc]  # senten
         return _total(sums)
 
     def _columns(self, reps: list[list[Tensor]]) -> Sequence[Tensor]:
-        """Put embedded rows back into columns: sorted groups of columns, or one list per column."""
+        """Return the embeddings by column; `reps` holds sorted groups of columns, or one list per column."""
         if self._places is None:
             return [torch.cat(mini_batches) for mini_batches in reps]
         return _in_columns(torch.cat([mini_batch for group in reps for mini_batch in group]), self._places)
 
 
 def without_autocast(like: Tensor) -> AbstractContextManager[None]:
-    """Switch autocast off for the device of a tensor; the cached loss runs its backward inside as well."""
+    """Return a context without autocast on a tensor's device; the cached loss runs its backward pass inside, too."""
     return torch.autocast(device_type=like.device.type, enabled=False)
 
 
 def sort_by_length(features: Sequence[Features], sides: Sequence[Sequence[int]]) -> tuple[list[Features], Tensor]:
-    """Merge the columns of each side and sort their rows, longest first, so that mini-batches hold little padding.
+    """Return the rows of each side, longest first, so that mini-batches hold little padding.
 
-    Gives the groups to embed and, [columns, rows], where each embedding will be found in their concatenation.
+    The tensor, [columns, rows], says where each embedding stands in the concatenation of the groups.
     """
     size = _get_batch_size(features[0])
     groups: list[Features] = []
@@ -249,7 +278,7 @@ def sort_by_length(features: Sequence[Features], sides: Sequence[Sequence[int]])
 
 
 def _in_columns(rows: Tensor, places: Tensor) -> Sequence[Tensor]:
-    """Undo `sort_by_length` on the embeddings."""
+    """Return sorted embeddings by column: the inverse of `sort_by_length`."""
     columns, size = places.shape
     return rows[places.flatten()].reshape(columns, size, -1).unbind(0)
 
@@ -274,7 +303,7 @@ def _chunks(rows: int, size: int) -> list[slice]:
 
 
 def _send_back(tensors: Mapping[Key, Tensor], leaves: Mapping[Key, Tensor]) -> None:
-    """Carry the chunks' summed gradients on to the embeddings: one pass, so one collective where processes gather."""
+    """Pass the summed gradients of the chunks to the embeddings, in one backward pass: processes gather once."""
     keys = [key for key, tensor in tensors.items() if tensor.requires_grad]
     gradients = [grad if (grad := leaves[key].grad) is not None else torch.zeros_like(leaves[key]) for key in keys]
     torch.autograd.backward([tensors[key] for key in keys], gradients)

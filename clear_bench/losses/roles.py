@@ -1,4 +1,4 @@
-"""Columns are found by name: which column of a data set plays which role in a loss. No torch here."""
+"""Finds the role of each column of a data set by its name. Does not load torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXAMPLES: dict[Role, str] = {
 }
 
 UNNUMBERED = re.compile(r"negative|neg|neg_query|hard_negative|negatives|neg_queries")
-"""Names that look like a role but say no number: taking them for another column would lose negatives in silence."""
+"""Names of a repeated role without a number: ignoring them would lose negatives in silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +40,23 @@ class Roles:
     columns: Mapping[Role, tuple[str, ...]]
 
     def count(self, role: Role) -> int:
-        """How many columns play this role."""
+        """Return the number of columns of a role."""
         return len(self.columns.get(role, ()))
 
     def order(self, needed: Iterable[Role]) -> tuple[str, ...]:
-        """List the columns that a loss takes, in the order in which it takes them."""
+        """Return the columns that a loss takes, in its order."""
         wanted = set(needed)
         return tuple(column for role in ROLES if role in wanted for column in self.columns.get(role, ()))
 
 
 def resolve_roles(columns: Iterable[str], needed: Iterable[Role], overrides: Mapping[str, str] | None = None) -> Roles:
-    """Find the columns of each role by name; other columns (language, ids, scores) are left alone.
+    """Return the columns of each role; other columns (language, ids, scores) are ignored.
 
-    `overrides` maps a role, numbered where it repeats (`negative_2`), to a column of any name. Missing, ambiguous,
-    unnumbered and gappy columns are refused.
+    `overrides` maps a role, numbered where it repeats (`negative_2`), to a column of any name. Raises `UsageError` for
+    columns that are missing, ambiguous or without a number, and for gaps in the numbers.
+
+    >>> resolve_roles(["query", "passage", "neg_2", "neg_1", "score"], ["anchor"]).columns["negative"]
+    ('neg_1', 'neg_2')
     """
     names = list(columns)
     found = _match(names, overrides or {})
@@ -69,7 +72,7 @@ def resolve_roles(columns: Iterable[str], needed: Iterable[Role], overrides: Map
 
 
 def _match(names: list[str], overrides: Mapping[str, str]) -> dict[Role, list[tuple[int, str]]]:
-    """Collect (number, column) for each role."""
+    """Return (number, column) for each column of each role."""
     found: dict[Role, list[tuple[int, str]]] = {role: [] for role in ROLES}
     for key, column in overrides.items():
         role, number = _role_of(key)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
@@ -19,7 +19,7 @@ from transformers.trainer_utils import set_seed
 from clear_bench.disk import disk_faults
 from clear_bench.errors import Interrupted
 from clear_bench.losses import LOSSES, make_loss
-from clear_bench.losses.objectives import Distillation, Role
+from clear_bench.losses.objectives import REPEATED, Distillation, Role
 from clear_bench.train.base import load_base, merge_adapters, open_base, sides, store_prompts
 from clear_bench.train.collate import RoleCollator, Side
 from clear_bench.train.loop import Drift, Journal, RoleTrainer
@@ -32,6 +32,7 @@ from clear_bench.train.trackers import add_trackers
 from clear_bench.train.vocabulary import trimmed
 
 if TYPE_CHECKING:
+    from clear_bench.losses.build import LossSettings
     from clear_bench.train.recipe import Recipe
     from clear_bench.types import Checkpoint
 
@@ -150,27 +151,24 @@ def _device(recipe: Recipe) -> str:
 
 def _loss(model: SentenceTransformer, recipe: Recipe, prepared: Prepared) -> torch.nn.Module:
     part = recipe.loss
-    settings: dict[str, Any] = {"log_components": not part.matryoshka}  # Any: settings of different types
+    counts = {role: prepared.rows.roles.count(role) if role in prepared.needed else None for role in REPEATED}
+    settings: LossSettings = {
+        "n_negatives": counts["negative"],
+        "n_query_negatives": counts["neg_query"],
+        "log_components": not part.matryoshka,
+    }
     if part.cached:
-        settings |= {
-            "mini_batch_size": part.mini_batch_size,
-            "mini_batch_num_tokens": part.mini_batch_num_tokens,
-            "authors_gradient_scale": part.authors_gradient_scale,
-        }
+        settings["mini_batch_size"] = part.mini_batch_size
+        settings["mini_batch_num_tokens"] = part.mini_batch_num_tokens
+        settings["authors_gradient_scale"] = part.authors_gradient_scale
     else:
         settings["forward_rows"] = part.mini_batch_size
-    for name, role in (("n_negatives", "negative"), ("n_query_negatives", "neg_query")):
-        settings[name] = prepared.rows.roles.count(role) if role in prepared.needed else None
     if not isinstance(LOSSES[part.name][0], Distillation):
-        settings |= {
-            "alpha": part.alpha,
-            "beta": part.beta,
-            "scale": part.scale,
-            "kl_over": part.kl_over,
-            "mask_by_id": part.mask_false_negatives,
-            "gather_across_devices": part.gather_across_devices,
-        }
-    loss = make_loss(part.name, model, cached=part.cached, **settings)
+        settings["scale"] = part.scale
+        settings["kl_over"] = part.kl_over
+        settings["mask_by_id"] = part.mask_false_negatives
+        settings["gather_across_devices"] = part.gather_across_devices
+    loss = make_loss(part.name, model, alpha=part.alpha, beta=part.beta, cached=part.cached, **settings)
     if not part.matryoshka:
         return loss
     from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
