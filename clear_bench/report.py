@@ -8,8 +8,10 @@ import json as json_module
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from clear_bench.compare import Difference
+from clear_bench.compare.differences import NO_QUERIES, ONE_CLUSTER
 from clear_bench.render import escape, model_card, writers
 from clear_bench.render.gains import language_tables, overall_table, pair_table, pool_gains_table
 from clear_bench.render.panels import forests, heatmaps
@@ -25,17 +27,12 @@ from clear_bench.render.tables import (
 )
 from clear_bench.types import LanguagePair
 
-if TYPE_CHECKING:
-    from clear_bench.compare import Difference
-
-SCHEMA = "clear-bench/report/1"
+REPORT_SCHEMA = "clear-bench/report/1"
 TALLEST = 60
 """Rows of the longest table on a printed page; LaTeX leaves longer ones to the CSV."""
 WIDEST_MATRIX = 30
 """Passage languages beyond which a matrix is too wide to read."""
 
-ONE_CLUSTER = "all queries belong to one cluster, so the error of the mean is unknown"
-NO_QUERIES = "imported as means: without per-query scores there is no interval"
 SEVERAL_PAIRS = "a mean over pairs has no per-query differences of its own"
 
 Writer = Callable[[Sequence[Entry], Sequence[str]], str]
@@ -85,7 +82,7 @@ def csv(entries: Sequence[Entry], command: Sequence[str] = ()) -> str:
 
 def json(entries: Sequence[Entry], command: Sequence[str] = ()) -> str:
     """Write every number in full precision; a missing one is null."""
-    document = {"schema": SCHEMA, "command": list(command), "results": [_document(entry) for entry in entries]}
+    document = {"schema": REPORT_SCHEMA, "command": list(command), "results": [_document(entry) for entry in entries]}
     return json_module.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -229,7 +226,7 @@ def _value(value: Value) -> dict[str, str | int | float | None]:
         "upper": value.upper,
         "n_queries": value.n or None,
         "n_clusters": value.clusters or None,
-        "reason": None if value.lower is not None else ONE_CLUSTER if value.n else NO_QUERIES,
+        "reason": None if value.lower is not None else ONE_CLUSTER.format("mean") if value.n else NO_QUERIES,
     }
 
 

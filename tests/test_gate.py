@@ -21,8 +21,8 @@ from clear_bench.gate import (
     choose_pairs,
     document,
     judge,
+    margin_plan,
     overall,
-    plan,
     read_rules,
     refuse_unusable,
 )
@@ -266,7 +266,7 @@ def test_pairs_are_chosen_by_pattern(tmp_path: Path) -> None:
 def test_plan_gives_the_margin_of_the_tasks_own_queries_and_clusters(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     scores = np.clip(0.7 + 0.1 * np.repeat(rng.normal(size=200), 5) + 0.2 * rng.normal(size=1000), 0, 1)
-    found = plan(made(tmp_path / "a", {EN: scores, "deu-Latn:eng-Latn": scores}, size=5), "nDCG@10", 0.01)
+    found = margin_plan(made(tmp_path / "a", {EN: scores, "deu-Latn:eng-Latn": scores}, size=5), "nDCG@10", 0.01)
     assert (found.n_queries, found.n_clusters) == (1000, 200)
     assert found.correlation == pytest.approx(0.2, abs=0.06)  # 0.1^2 / (0.1^2 + 0.2^2)
     assert found.design_effect == pytest.approx(1 + 4 * found.correlation)
@@ -278,10 +278,10 @@ def test_plan_gives_the_margin_of_the_tasks_own_queries_and_clusters(tmp_path: P
 
 def test_plan_counts_only_the_queries_that_the_metric_counts(tmp_path: Path) -> None:
     result = made(tmp_path / "a", {EN: [0.0, 1.0, 0.5]}, extra={"R@2kt": [None, 1.0, 0.0]})  # type: ignore[dict-item]
-    assert plan(result, "R@2kt", 0.01).n_queries == 2
+    assert margin_plan(result, "R@2kt", 0.01).n_queries == 2
 
 
 def test_plan_for_one_cluster_or_a_margin_of_nothing_has_gaps(tmp_path: Path) -> None:
-    found = plan(made(tmp_path / "a", {EN: [0.0, 1.0]}, size=2), "nDCG@10", 0.0)
+    found = margin_plan(made(tmp_path / "a", {EN: [0.0, 1.0]}, size=2), "nDCG@10", 0.0)
     assert set(found.margins.values()) == {None}
     assert set(found.needed.values()) == {None}

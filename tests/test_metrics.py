@@ -170,7 +170,7 @@ def test_cutoff_below_one_is_refused() -> None:
 def test_every_row_of_the_table_parses_and_computes(spelling: str) -> None:
     metric = parse(spelling.format(k=3))
     assert metric.family is METRICS[spelling]
-    assert callable(load(metric.family.function))
+    assert callable(load(f"clear_bench.metrics.{metric.family.function}"))
     assert metric.family.summary
     assert 1 <= metric.depth_in(50, 4) <= 50
 

@@ -39,7 +39,7 @@ def base_result() -> Result:
 
 def differences(base: Sequence[Result], candidate: Sequence[Result]) -> dict[str, Any]:
     found = compare.compare(base, candidate, resampling=NO_DRAWS)
-    return {group: as_document(compare.row(row)) for group, row in found.groups.items()}
+    return {group: as_document(compare.difference_row(row)) for group, row in found.groups.items()}
 
 
 def test_there_are_results() -> None:

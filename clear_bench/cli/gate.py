@@ -16,6 +16,7 @@ from clear_bench.errors import InputError, UsageError
 if TYPE_CHECKING:
     from clear_bench.compare import Cells
     from clear_bench.gate import Check, Resolution, Rule
+    from clear_bench.render.tables import Table
     from clear_bench.store.results import Result
 
     Side = Mapping[str, tuple[Result, ...]]
@@ -68,7 +69,7 @@ def gate_plan(base: str, margin: float, tasks: str, metric: str | None, as_json:
     """Say which margin the English queries of BASE can resolve, before a candidate is trained."""
     from clear_bench.compare import read_side
     from clear_bench.compare.pairing import require_metric
-    from clear_bench.gate import Rule, plan, plan_document
+    from clear_bench.gate import Rule, margin_plan, margin_plan_document
     from clear_bench.render.writers import write_terminal
 
     Rule(margin=margin)  # refuses a margin that cannot be meant
@@ -76,9 +77,9 @@ def gate_plan(base: str, margin: float, tasks: str, metric: str | None, as_json:
     for results in read_side(base, [name.strip() for name in tasks.split(",") if name.strip()]).values():
         chosen = metric_of(results[0], metric)
         require_metric(results[:1], chosen)
-        plans.append(plan(results[0], chosen, margin))
+        plans.append(margin_plan(results[0], chosen, margin))
     if as_json:
-        say_json(plan_document(plans, margin))
+        say_json(margin_plan_document(plans, margin))
     else:
         write_terminal(_plan_table(plans, margin))
 
@@ -189,7 +190,7 @@ def _text(checks: Sequence[Check]) -> str:
     return "\n".join(lines)
 
 
-def _plan_table(plans: Sequence[Resolution], margin: float) -> Any:  # Any: render's Table, imported when it is drawn
+def _plan_table(plans: Sequence[Resolution], margin: float) -> Table:
     from clear_bench.render.numbers import count, plain
     from clear_bench.render.tables import Table
 

@@ -1,11 +1,11 @@
-"""Scores x Scores -> Comparison: paired differences on the same queries, with everything needed to judge them."""
+"""Compare the results of two models: paired differences on the same queries, with intervals and tests."""
 
 from __future__ import annotations
 
 from clear_bench.compare.comparison import Comparison, Trend, Worst, compare
 from clear_bench.compare.differences import Cells, Difference, combine, difference, mean_of, measure
-from clear_bench.compare.document import DifferenceRow, document, row
-from clear_bench.compare.families import GROUPS, NO_DRAWS, Family, Resampling
+from clear_bench.compare.document import DifferenceRow, difference_row, document
+from clear_bench.compare.families import GROUPS, NO_DRAWS, FamilyOfTests, Resampling
 from clear_bench.compare.pairing import align, fewer_judged, labels, match_tasks, read_side
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "Comparison",
     "Difference",
     "DifferenceRow",
-    "Family",
+    "FamilyOfTests",
     "Resampling",
     "Trend",
     "Worst",
@@ -23,6 +23,7 @@ __all__ = [
     "combine",
     "compare",
     "difference",
+    "difference_row",
     "document",
     "fewer_judged",
     "labels",
@@ -30,5 +31,4 @@ __all__ = [
     "mean_of",
     "measure",
     "read_side",
-    "row",
 ]

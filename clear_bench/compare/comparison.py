@@ -10,7 +10,7 @@ import numpy as np
 from clear_bench import languages, stats
 from clear_bench.compare import families
 from clear_bench.compare.differences import Cells, Difference, difference, mean_of, measure
-from clear_bench.compare.families import GROUPS, Family, Resampling
+from clear_bench.compare.families import GROUPS, FamilyOfTests, Resampling
 from clear_bench.compare.pairing import MEANS, Aligned, Seeds, align, fewer_judged, labels
 from clear_bench.errors import NotComparableError
 from clear_bench.types import LanguagePair, seen_in_training
@@ -43,18 +43,18 @@ class Worst:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """What a candidate gained or lost against a base on one task, under one metric; values are unrounded."""
+    """The gains and losses of a candidate against a base on one task, under one metric; values are unrounded."""
 
     task: str
     title: str
     metric: str
     base: str
-    """How the base is named in text: its model's name, with the fingerprint where names alone are ambiguous."""
+    """Name of the base in text: its model's name, with the fingerprint where names alone are ambiguous."""
     candidate: str
     seeds: tuple[int, int]
     cells: Mapping[LanguagePair, Difference]
     """Every pair; `p_adjusted` is Benjamini-Hochberg's, for the heat map."""
-    families: Mapping[str, Family]
+    families: Mapping[str, FamilyOfTests]
     """The tables: macro, english, x-en, en-x, monolingual, direct, seen, pivot, pivot-macro, resource:GROUP, pool."""
     languages: Mapping[str, Mapping[str, Difference]]
     """Language -> group -> gain; direct pairs are averaged by query language."""
@@ -137,7 +137,7 @@ def _rows(cells: Cells, resampling: Resampling) -> list[Difference]:
 
 def _families(
     cells: Cells, rows: Sequence[Difference], trained: Collection[str] | None, resampling: Resampling
-) -> dict[str, Family]:
+) -> dict[str, FamilyOfTests]:
     found = {"macro": families.groups(cells, rows)}
     for group in ("english", *PER_LANGUAGE, "direct"):
         if chosen := cells.of_kind(*GROUPS[group]):
@@ -155,7 +155,7 @@ def _families(
     return found
 
 
-def _pools(base: Seeds, candidate: Seeds, aligned: Aligned, resampling: Resampling) -> dict[str, Family]:
+def _pools(base: Seeds, candidate: Seeds, aligned: Aligned, resampling: Resampling) -> dict[str, FamilyOfTests]:
     """Compare every metric where the passages mix languages: language preference has no single number."""
     if not any(pair.is_pool for pair in aligned.pairs):
         return {}

@@ -1,4 +1,4 @@
-"""Cells: the differences of all pairs under one metric, and the single difference that a table row shows."""
+"""The differences of all pairs under one metric, and the single difference that a table row shows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from clear_bench.types import LanguagePair
 ROUNDING = 1e-12
 """Scores nearer than this are equal: an average over seeds does not come out to the last bit."""
 
-NO_QUERIES = "one side was imported as means: without per-query scores there is no interval and no test"
-ONE_CLUSTER = "all queries belong to one cluster, so the error of the difference is unknown"
+NO_QUERIES = "imported as means: without per-query scores there is no interval"
+ONE_CLUSTER = "all queries belong to one cluster, so the error of the {} is unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Difference:
 
     @property
     def headroom(self) -> float | None:
-        """The difference as a share of what the base left to gain, gain / (1 - base); None where that says nothing."""
+        """The share of the base's possible gain: gain / (1 - base); None where the base is not within 0 and 1."""
         return self.delta / (1 - self.base) if 0 <= self.base < 1 else None
 
     @property
@@ -130,9 +130,9 @@ class Cells:
 
 
 def measure(base: Seeds, candidate: Seeds, metric: str, aligned: Aligned | None = None) -> Cells:
-    """Take the differences of one task under one metric, averaged over the seeds of each side, query by query.
+    """Return the differences of one task under one metric, query by query, averaged over the seeds of each side.
 
-    Raises `NotComparableError` where the results do not answer the same questions.
+    Raise `NotComparableError` where the results do not answer the same questions.
     """
     results = [*base, *candidate]
     require_metric(results, metric)
@@ -164,7 +164,7 @@ def is_same(base: Seeds, candidate: Seeds) -> bool:
 
 
 def difference(cells: Cells, i: int, estimate: Estimate | None = None) -> Difference:
-    """Give the difference of one pair; `estimate` spares its computation where all are at hand."""
+    """Return the difference of one pair. Give its `estimate` where those of all pairs are computed already."""
     pair = cells.pairs[i]
     if cells.sums is None:
         return _mean_only(cells, _one(cells, i), pair_name(pair), pair)
@@ -179,12 +179,12 @@ def difference(cells: Cells, i: int, estimate: Estimate | None = None) -> Differ
         estimate,
         outcomes=(won, tied, lost),
         spread=(_spread(cells.base[:, i]), _spread(cells.candidate[:, i])),
-        reason=None if estimate.se is not None else ONE_CLUSTER,
+        reason=None if estimate.se is not None else ONE_CLUSTER.format("difference"),
     )
 
 
 def combine(cells: Cells, weights: Floats, name: str) -> Difference:
-    """Give a weighted sum of pairs as one difference: a macro mean, a pivot statistic."""
+    """Return a weighted sum of pairs as one difference: a macro mean or a pivot statistic."""
     if cells.sums is None:
         return _mean_only(cells, weights, name, None)
     estimate = stats.contrast(cells.sums, weights)
@@ -197,19 +197,19 @@ def combine(cells: Cells, weights: Floats, name: str) -> Difference:
         float(candidate.mean()),
         estimate,
         spread=(_spread(base), _spread(candidate)),
-        reason=None if estimate.se is not None else ONE_CLUSTER,
+        reason=None if estimate.se is not None else ONE_CLUSTER.format("difference"),
     )
 
 
 def mean_of(cells: Cells, chosen: Sequence[int], name: str) -> Difference:
-    """Give the plain mean over pairs (macro) as one difference."""
+    """Return the plain mean over pairs (macro) as one difference."""
     weights = np.zeros(len(cells.pairs))
     weights[list(chosen)] = 1 / len(chosen)
     return combine(cells, weights, name)
 
 
 def pair_name(pair: LanguagePair) -> str:
-    """Name a pair by short codes: `de:en`; a language's own cell by the code alone."""
+    """Return the name of a pair in short codes: `de:en`, or `de` where both sides are one language."""
     return side(pair.query) if pair.query == pair.passage else f"{side(pair.query)}:{side(pair.passage)}"
 
 
@@ -228,7 +228,9 @@ def _mean_only(cells: Cells, weights: Floats, name: str, pair: LanguagePair | No
     means = float(base.mean()), float(candidate.mean())
     unknown = Estimate(means[1] - means[0], None, None, 0, 0)
     spread = (_spread(base), _spread(candidate))
-    return Difference(name, pair, cells.metric, *means, unknown, spread=spread, reason=NO_QUERIES)
+    return Difference(
+        name, pair, cells.metric, *means, unknown, spread=spread, reason=f"one side was {NO_QUERIES} and no test"
+    )
 
 
 def _one(cells: Cells, i: int) -> Floats:

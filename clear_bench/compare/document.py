@@ -8,16 +8,16 @@ from typing import Any
 
 from clear_bench.compare.comparison import Comparison, Worst
 from clear_bench.compare.differences import Difference
-from clear_bench.compare.families import Family, Resampling
+from clear_bench.compare.families import FamilyOfTests, Resampling
 from clear_bench.documents import as_document
 
-SCHEMA = "clear-bench/compare/1"
+COMPARE_SCHEMA = "clear-bench/compare/1"
 
 
 def document(comparisons: Sequence[Comparison], resampling: Resampling) -> dict[str, Any]:  # Any: JSON
-    """Lay out comparisons as one document."""
+    """Return comparisons as one JSON document."""
     return {
-        "schema": SCHEMA,
+        "schema": COMPARE_SCHEMA,
         "confidence": 0.95,
         "replicates": resampling.replicates,
         "seed": resampling.seed,
@@ -57,7 +57,7 @@ class DifferenceRow:
     reason: str | None
 
 
-def row(difference: Difference) -> DifferenceRow:
+def difference_row(difference: Difference) -> DifferenceRow:
     """Return a difference with all that is computed from it."""
     low, high = difference.bootstrap or (None, None)
     counted = difference.n > 0
@@ -99,7 +99,7 @@ def _comparison(one: Comparison) -> dict[str, Any]:
         "base": {"name": one.base, "seeds": one.seeds[0]},
         "candidate": {"name": one.candidate, "seeds": one.seeds[1]},
         "identical": one.is_identical,
-        "cells": _family(Family(tuple(one.cells.values()), "benjamini-hochberg")),
+        "cells": _family(FamilyOfTests(tuple(one.cells.values()), "benjamini-hochberg")),
         "tables": {name: _family(family) for name, family in one.families.items()},
         "trends": as_document(one.trends),
         "worst": {group: _worst(worst) for group, worst in one.worst.items()},
@@ -107,9 +107,9 @@ def _comparison(one: Comparison) -> dict[str, Any]:
     }
 
 
-def _family(family: Family) -> Mapping[str, Any]:
-    return {"adjustment": family.adjustment, "rows": [as_document(row(one)) for one in family.rows]}
+def _family(family: FamilyOfTests) -> Mapping[str, Any]:
+    return {"adjustment": family.adjustment, "rows": [as_document(difference_row(one)) for one in family.rows]}
 
 
 def _worst(worst: Worst) -> Mapping[str, Any]:
-    return {name: as_document(row(getattr(worst, name))) for name in ("base", "candidate", "loss")}
+    return {name: as_document(difference_row(getattr(worst, name))) for name in ("base", "candidate", "loss")}

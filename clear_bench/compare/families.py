@@ -27,11 +27,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 """Group of pairs -> the kinds of pairs in it."""
 CLAIMS = ("monolingual", "x-en", "en-x", "direct", "pool")
-"""The groups whose gains are claimed side by side."""
+"""The groups whose gains are claimed together, and so adjusted for each other."""
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class FamilyOfTests:
     """Differences that are tested together."""
 
     rows: tuple[Difference, ...]
@@ -40,7 +40,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """How often to draw, and from which seed."""
+    """Number of replicates, and their seed."""
 
     replicates: int = stats.REPLICATES
     seed: int = 0
@@ -51,7 +51,7 @@ NO_DRAWS = Resampling(replicates=0)
 
 
 def with_resampling(cells: Cells, rows: Sequence[Difference], settings: Resampling) -> list[Difference]:
-    """Put the bootstrap interval and the sign-flip p beside the interval and the p of every pair."""
+    """Return the rows with their bootstrap intervals and sign-flip p values."""
     if cells.sums is None or not settings.replicates:
         return list(rows)
     low, high = stats.bootstrap(cells.sums, replicates=settings.replicates, seed=settings.seed)
@@ -64,19 +64,19 @@ def with_resampling(cells: Cells, rows: Sequence[Difference], settings: Resampli
     ]
 
 
-def holm(rows: Sequence[Difference]) -> Family:
-    """Adjust for claims: the chance of any false one stays below the level."""
-    return Family(_adjusted(rows, stats.holm([row.p for row in rows if row.p is not None])), "holm")
+def holm(rows: Sequence[Difference]) -> FamilyOfTests:
+    """Adjust rows that are claims (Holm 1979): the chance of any false claim stays below the level."""
+    return FamilyOfTests(_adjusted(rows, stats.holm([row.p for row in rows if row.p is not None])), "holm")
 
 
-def heat_map(rows: Sequence[Difference]) -> Family:
-    """Adjust for reading a map of many cells: the expected share of false ones stays below the level."""
+def heat_map(rows: Sequence[Difference]) -> FamilyOfTests:
+    """Adjust the cells of a map (Benjamini & Hochberg 1995): the expected share of false ones stays below the level."""
     p = [row.p for row in rows if row.p is not None]
-    return Family(_adjusted(rows, stats.benjamini_hochberg(p)), "benjamini-hochberg")
+    return FamilyOfTests(_adjusted(rows, stats.benjamini_hochberg(p)), "benjamini-hochberg")
 
 
-def of_pairs(cells: Cells, rows: Sequence[Difference], chosen: Sequence[int], settings: Resampling) -> Family:
-    """Adjust the cells of a table: by max-T where they share clusters of queries, else by Holm."""
+def of_pairs(cells: Cells, rows: Sequence[Difference], chosen: Sequence[int], settings: Resampling) -> FamilyOfTests:
+    """Adjust the cells of a table: by max-T (Westfall & Young 1993) where they share clusters, else by Holm."""
     picked = [rows[i] for i in chosen]
     testable = np.array([i for i in chosen if rows[i].p is not None], dtype=np.int64)
     if cells.sums is None or not settings.replicates or not _share_clusters(cells, testable):
@@ -84,10 +84,10 @@ def of_pairs(cells: Cells, rows: Sequence[Difference], chosen: Sequence[int], se
     adjusted = stats.max_t(cells.sums.take(testable), replicates=settings.replicates, seed=settings.seed)
     # Sign flips suppose that differences are even; an adjusted p is never below the p that it adjusts.
     adjusted = np.maximum(adjusted, [row.p for row in picked if row.p is not None])
-    return Family(_adjusted(picked, adjusted), "max-t")
+    return FamilyOfTests(_adjusted(picked, adjusted), "max-t")
 
 
-def groups(cells: Cells, rows: Sequence[Difference]) -> Family:
+def groups(cells: Cells, rows: Sequence[Difference]) -> FamilyOfTests:
     """Average each group of pairs (macro means over pairs).
 
     Holm runs over the groups in `CLAIMS`. English is a question of its own, and so is each group that joins others.
@@ -99,16 +99,16 @@ def groups(cells: Cells, rows: Sequence[Difference]) -> Family:
         if found
     ]
     claims = {row.name: row for row in holm([row for row in means if row.name in CLAIMS]).rows}
-    return Family(tuple(claims.get(row.name, replace(row, p_adjusted=row.p)) for row in means), "holm")
+    return FamilyOfTests(tuple(claims.get(row.name, replace(row, p_adjusted=row.p)) for row in means), "holm")
 
 
-def seen(cells: Cells, trained: Collection[str]) -> Family:
+def seen(cells: Cells, trained: Collection[str]) -> FamilyOfTests:
     """Average the direct pairs by how many of their two languages training saw: `both`, `one`, `none`."""
     return holm([mean_of(cells, found, name) for name, found in _by_seen(cells, trained).items()])
 
 
-def pivots(cells: Cells) -> Family:
-    """Give each direct pair's own gain: dG(a->b) = ds(a->b) - (ds(a->en) + ds(en->b)) / 2.
+def pivots(cells: Cells) -> FamilyOfTests:
+    """Return each direct pair's own gain: dG(a->b) = ds(a->b) - (ds(a->en) + ds(en->b)) / 2.
 
     Clearly below 0: the pair gained less than its two legs through English, so the gain is English-centred.
     """
@@ -118,7 +118,7 @@ def pivots(cells: Cells) -> Family:
     )
 
 
-def pivot_means(cells: Cells, trained: Collection[str] | None) -> Family:
+def pivot_means(cells: Cells, trained: Collection[str] | None) -> FamilyOfTests:
     """Average the pivot statistic over all direct pairs, and by how many of their languages training saw."""
     legs = _legs(cells)
     parts = {"all": list(legs)}
@@ -129,7 +129,7 @@ def pivot_means(cells: Cells, trained: Collection[str] | None) -> Family:
     return holm([combine(cells, share, name) for name, share in means.items()])
 
 
-def resources(cells: Cells, group: str, classes: Mapping[str, int | None]) -> Family:
+def resources(cells: Cells, group: str, classes: Mapping[str, int | None]) -> FamilyOfTests:
     """Average the gains of a group by the resource class of the language that is not English."""
     by_class: dict[int, list[int]] = {}
     for i in cells.of_kind(*GROUPS[group]):
@@ -140,7 +140,7 @@ def resources(cells: Cells, group: str, classes: Mapping[str, int | None]) -> Fa
 
 
 def other_language(pair: LanguagePair) -> str:
-    """Give the side of a pair that is not English; English for its own cell."""
+    """Return the side of a pair that is not English; English for the English cell."""
     return pair.passage if pair.query == ENGLISH else pair.query
 
 
@@ -165,7 +165,7 @@ def _legs(cells: Cells) -> dict[LanguagePair, tuple[int, int, int]]:
 
 
 def _pivot(cells: Cells, legs: Sequence[tuple[int, int, int]]) -> Floats:
-    """Give the weights of the mean pivot statistic of these pairs; a leg that several share adds up."""
+    """Return the weights of the mean pivot statistic of these pairs; a shared leg adds up."""
     shares = np.tile([1.0, -0.5, -0.5], len(legs)) / len(legs)
     return np.asarray(np.bincount(np.ravel(legs), weights=shares, minlength=len(cells.pairs)), dtype=np.float64)
 

@@ -1,4 +1,4 @@
-"""Bring results together: which answer the same questions, and their scores on the same queries in the same order."""
+"""Check that results answer the same questions, and put their scores on the same queries in one order."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Aligned:
     """False where a result was imported as means: each pair is one row then."""
 
     def scores(self, metric: str) -> Floats:
-        """Give a metric of every result, [results, rows]; NaN where it does not count the query (null in the file)."""
+        """Return a metric of every result, [results, rows]; NaN (null in the file) for a query that does not count."""
         values = np.stack([table[metric].to_numpy() for table in self.tables])
         if self.has_queries and not parse(metric).family.ranking_decides:
             lacking = np.isnan(values)
@@ -58,7 +58,7 @@ class Aligned:
 def read_side(argument: str, tasks: Sequence[str] = ()) -> dict[str, tuple[Result, ...]]:
     """Read `OUT/<slug>`, `OUT/<slug>/<task>` or several seeds joined by commas: task -> one result per seed.
 
-    Raises `InputError` where a folder holds no result, and where the seeds do not share a task.
+    Raise `InputError` where a folder does not hold a result, and where the seeds do not share a task.
     """
     folders = [argument] if Path(argument).exists() else [part for part in argument.split(",") if part.strip()]
     seeds = [_read_folder(Path(folder), tasks) for folder in folders]
@@ -71,7 +71,7 @@ def read_side(argument: str, tasks: Sequence[str] = ()) -> dict[str, tuple[Resul
 
 
 def match_tasks(base: Mapping[str, Seeds], candidate: Mapping[str, Seeds]) -> tuple[str, ...]:
-    """List the tasks of both sides; raises `NotComparableError` when there is none."""
+    """Return the tasks that both sides have. Raise `NotComparableError` where there is none."""
     both = tuple(name for name in base if name in candidate)
     if not both:
         msg = f"no task in common: one side has {', '.join(base)}, the other {', '.join(candidate)}"
@@ -80,7 +80,7 @@ def match_tasks(base: Mapping[str, Seeds], candidate: Mapping[str, Seeds]) -> tu
 
 
 def labels(sides: Sequence[Seeds]) -> tuple[str, ...]:
-    """Name the sides so that a reader can tell them apart: two models under one name get their fingerprints."""
+    """Return a name for each side. Two models of the same name get their fingerprints."""
     prints = [seeds[0].manifest["model"]["fingerprint"] for seeds in sides]
     names = [_name(seeds) for seeds in sides]
     return tuple(
@@ -90,9 +90,9 @@ def labels(sides: Sequence[Seeds]) -> tuple[str, ...]:
 
 
 def align(results: Seeds) -> Aligned:
-    """Put results of one task side by side.
+    """Return the scores of results of one task on the same queries.
 
-    Raises `NotComparableError` where tasks, texts, judgements, queries or clusters differ, and shows the values.
+    Raise `NotComparableError`, with the values, where tasks, texts, judgements, queries or clusters differ.
     """
     _require_equal(results, "task", [result.task for result in results])
     others = [set(other.pairs) for other in results[1:]]
@@ -106,11 +106,11 @@ def align(results: Seeds) -> Aligned:
         rows = np.arange(len(pairs), dtype=np.int64)
         return Aligned(pairs, rows, rows, tables, has_queries=False)
     tables = _in_one_order(results, [_rows_of(result, pairs) for result in results])
-    return Aligned(pairs, _cells(tables[0], pairs), _cluster_labels(results, tables), tables)
+    return Aligned(pairs, _cell_of_rows(tables[0], pairs), _cluster_labels(results, tables), tables)
 
 
 def fewer_judged(base: Seeds, candidate: Seeds, aligned: Aligned) -> str | None:
-    """Say that the candidate finds fewer judged passages than the base; None where it does not, or is not known.
+    """Return a sentence where the candidate finds fewer judged passages than the base; None elsewhere.
 
     `aligned` holds the results of both, the base's first. An unjudged passage counts as not relevant, so a candidate
     that finds more of them may look worse than it is.
@@ -164,7 +164,7 @@ def _require_equal(results: Seeds, what: str, values: Sequence[object]) -> None:
 
 
 def _require_same_texts(results: Seeds, pairs: Sequence[LanguagePair]) -> None:
-    """Compare the digests of everything that moves a score; an imported result may lack them."""
+    """Raise where the digest of an input that moves scores differs; an imported result may lack it."""
     one = results[0]
     for other in results[1:]:
         found = differences(one.manifest.get("digests", {}), other.manifest.get("digests", {}), pairs)
@@ -201,7 +201,7 @@ def _in_one_order(results: Seeds, tables: Sequence[pa.Table]) -> tuple[pa.Table,
 
 
 def _different_queries(one: Result, mine: pa.Table, other: Result, theirs: pa.Table) -> str:
-    """Say which queries only one side has."""
+    """Return a message that names the queries of one side only."""
     left, right = (set(zip(*(table[key].to_pylist() for key in KEYS), strict=True)) for table in (mine, theirs))
     parts = []
     for result, only in ((one, left - right), (other, right - left)):
@@ -211,7 +211,8 @@ def _different_queries(one: Result, mine: pa.Table, other: Result, theirs: pa.Ta
     return f"the queries differ: {'; '.join(parts) or 'an id occurs twice'}{_limits(one, other)}"
 
 
-def _cells(table: pa.Table, pairs: Sequence[LanguagePair]) -> Ints:
+def _cell_of_rows(table: pa.Table, pairs: Sequence[LanguagePair]) -> Ints:
+    """Return the position in `pairs` of each row's pair, [rows]."""
     query, passage = (table[key].combine_chunks().dictionary_encode() for key in KEYS[:2])
     places = np.full((len(query.dictionary), len(passage.dictionary)), -1, dtype=np.int64)
     rows = {code: i for i, code in enumerate(query.dictionary.to_pylist())}
@@ -237,9 +238,9 @@ def _cluster_labels(results: Seeds, tables: Sequence[pa.Table]) -> Ints:
 
 
 def _pair_means(result: Result, pairs: Sequence[LanguagePair]) -> pa.Table:
-    """Average each pair of a result, in the order of `pairs`: what is left where one side has only means."""
+    """Return the mean of each pair, in the order of `pairs`, for a comparison where one side has only means."""
     table = _rows_of(result, pairs)
-    cells = _cells(table, pairs)
+    cells = _cell_of_rows(table, pairs)
     return pa.table({name: _cell_means(table[name].to_numpy(), cells, len(pairs)) for name in result.scores.metrics})
 
 

@@ -1,8 +1,8 @@
-"""Comparison + limits -> verdict with its reason: non-inferiority by one-sided bounds, failing closed."""
+"""Judge a comparison against a margin: non-inferiority by one-sided bounds, with the reason of each verdict."""
 
 from __future__ import annotations
 
-from clear_bench.gate.plan import Resolution, plan, plan_document
+from clear_bench.gate.plan import Resolution, margin_plan, margin_plan_document
 from clear_bench.gate.rules import ENGLISH_PAIR, MARGIN, Rule, choose_pairs, read_rules, refuse_unusable
 from clear_bench.gate.verdict import Check, Verdict, check, document, judge, overall
 
@@ -17,9 +17,9 @@ __all__ = [
     "choose_pairs",
     "document",
     "judge",
+    "margin_plan",
+    "margin_plan_document",
     "overall",
-    "plan",
-    "plan_document",
     "read_rules",
     "refuse_unusable",
 ]

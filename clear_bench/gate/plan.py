@@ -1,4 +1,4 @@
-"""Before a run: what margin the English queries of a task can resolve."""
+"""Plan a gate before a run: the margin that the English queries of a task can resolve."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from clear_bench.types import ENGLISH
 if TYPE_CHECKING:
     from clear_bench.store.results import Result
 
-SCHEMA = "clear-bench/gate-plan/1"
+GATE_PLAN_SCHEMA = "clear-bench/gate-plan/1"
 SPREADS = (0.10, 0.15, 0.20)
 """Standard deviations of per-query differences that a plan assumes: the real one is known only after the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What the English queries of one task can tell apart."""
+    """The margins that the English queries of one task can resolve."""
 
     task: str
     metric: str
@@ -38,10 +38,10 @@ class Resolution:
     """Assumed spread -> queries for the margin that was asked for; None for a margin of 0."""
 
 
-def plan(result: Result, metric: str, margin: float) -> Resolution:
-    """Say what margin the English queries of a result can resolve, for a range of spreads of the differences.
+def margin_plan(result: Result, metric: str, margin: float) -> Resolution:
+    """Return the margin that the English queries of a result can resolve, for several spreads of the differences.
 
-    How alike the queries of a cluster are is taken from the result's own scores. Raises `InputError` for a partial
+    The correlation within clusters is that of the result's own scores. Raise `InputError` for a partial
     result and for one without an English cell.
     """
     refuse_unusable([result])
@@ -66,8 +66,8 @@ def plan(result: Result, metric: str, margin: float) -> Resolution:
     )
 
 
-def plan_document(plans: Sequence[Resolution], margin: float) -> dict[str, Any]:  # Any: JSON
-    """Lay out a plan as JSON, `clear-bench/gate-plan/1`."""
+def margin_plan_document(plans: Sequence[Resolution], margin: float) -> dict[str, Any]:  # Any: JSON
+    """Return a plan as JSON, `clear-bench/gate-plan/1`."""
     tasks = [
         {
             "task": one.task,
@@ -80,4 +80,4 @@ def plan_document(plans: Sequence[Resolution], margin: float) -> dict[str, Any]:
         }
         for one in plans
     ]
-    return {"schema": SCHEMA, "margin": margin, "power": 0.8, "confidence": 0.95, "tasks": tasks}
+    return {"schema": GATE_PLAN_SCHEMA, "margin": margin, "power": 0.8, "confidence": 0.95, "tasks": tasks}

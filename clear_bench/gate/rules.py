@@ -1,4 +1,4 @@
-"""What a gate demands, and which results can answer."""
+"""The rules of a gate, and the results that they can judge."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Rule:
     """`each`: every pair has to pass by itself; `mean`: their plain mean has to."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Raise `UsageError` for a margin or a mode that makes no sense."""
         if not 0 <= self.margin < 1:
             msg = f"margin {self.margin} of gate {self.name!r}: scores run from 0 to 1, so one point is 0.01"
             raise UsageError(msg)
@@ -48,7 +48,7 @@ class Rule:
 def read_rules(config: Mapping[str, Any], where: str) -> list[Rule]:  # Any: TOML
     """Read gate.toml: settings of the English gate at the top, `[[gate]]` tables for further ones.
 
-    Raises `UsageError` for a key that nobody reads, a value of the wrong kind and a margin outside 0 to 1.
+    Raise `UsageError` for an unknown key, a value of the wrong kind and a margin outside 0 to 1.
     """
     refuse_unknown_keys(config, _SHARED | {"english", "gate"}, where)
     shared = {key: config[key] for key in sorted(_SHARED) if key in config}
@@ -80,9 +80,9 @@ def refuse_unusable(results: Sequence[Result]) -> None:
 
 
 def choose_pairs(result: Result, patterns: Sequence[str]) -> tuple[LanguagePair, ...]:
-    """Select the pairs of a result that a rule judges.
+    """Return the pairs of a result that a rule judges.
 
-    Raises `InputError` when the result has none: for the English cell it names the tasks that have one.
+    Raise `InputError` when the result has none: for the English cell it names the tasks that have one.
     """
     from clear_bench.tasks.pairs import match, split_patterns
 

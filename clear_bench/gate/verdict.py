@@ -1,4 +1,4 @@
-"""One difference against one margin: the verdict, and the sentence that says why."""
+"""Judge one difference against one margin, and word the reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
-SCHEMA = "clear-bench/gate/1"
+GATE_SCHEMA = "clear-bench/gate/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +71,24 @@ def judge(bounds: tuple[float, float] | None, margin: float) -> Verdict:
 
 
 def overall(checks: Sequence[Check]) -> Verdict:
-    """Join verdicts: all must pass, and one that failed outweighs those that are open.
+    """Combine verdicts: PASS where all pass, FAIL where one fails, else INCONCLUSIVE.
 
-    No correction for several checks: a wrong PASS needs the worst of them to pass wrongly, which is no likelier than
-    for it alone (the intersection-union principle, Berger 1982).
+    Several checks need no correction: a wrong PASS needs the worst of them to pass wrongly, which is as unlikely as for
+    that check alone (the intersection-union principle, Berger 1982).
     """
     verdicts = {one.verdict for one in checks}
     return "FAIL" if "FAIL" in verdicts else "PASS" if verdicts == {"PASS"} else "INCONCLUSIVE"
 
 
 def document(checks: Sequence[Check]) -> dict[str, Any]:  # Any: JSON
-    """Lay out the verdict as JSON, `clear-bench/gate/1`."""
-    return {"schema": SCHEMA, "verdict": overall(checks), "checks": [asdict(one) for one in checks]}
+    """Return the verdict as JSON, `clear-bench/gate/1`."""
+    return {"schema": GATE_SCHEMA, "verdict": overall(checks), "checks": [asdict(one) for one in checks]}
 
 
 def _sentence(
     difference: Difference, bounds: tuple[float, float] | None, margin: float, subject: str, task: str, against: str
 ) -> str:
-    """Say what happened, how sure it is, and what would settle it."""
+    """Return a sentence: the change, its bounds, and how many queries an open verdict lacks."""
     verdict = judge(bounds, margin)
     digits = _digits(bounds, margin) if bounds else 1
     told = f"{verdict}: {subject} {_moved(difference.delta, digits)}"
@@ -104,7 +104,7 @@ def _sentence(
 
 
 def _remedy(difference: Difference, margin: float) -> str:
-    """Say how many more queries would settle it: for equal models first, else for the loss as it was seen."""
+    """Return how many more queries would settle it: for equal models, else for the observed loss."""
     estimate = difference.estimate
     if margin == 0:
         return "no number of queries settles a margin of 0 between equal models"
@@ -145,7 +145,7 @@ def _digits(bounds: tuple[float, float], margin: float) -> int:
 
 
 def _about(count: int) -> str:
-    """Round up to two digits: an estimated sample size is no more precise."""
+    """Round up to two digits, the precision of an estimated sample size."""
     step = 10 ** max(0, len(str(count)) - 2)
     return f"{math.ceil(count / step) * step:,}"
 

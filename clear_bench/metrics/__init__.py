@@ -24,11 +24,11 @@ PASSAGE_TOKENS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class MetricFamily:
     """One row of the metric table: a spelling without its number."""
 
     function: str
-    """`package.module:attribute`, imported when it is first computed, so that the table itself stays light."""
+    """`module:attribute` in this package, imported when it is first computed."""
     summary: str
     inputs: Inputs = "grades"
     reach: Reach = "cutoff"
@@ -55,7 +55,7 @@ class Metric:
 
     name: str
     """Canonical spelling: `nDCG@10`."""
-    family: Family
+    family: MetricFamily
     cutoff: int | None
 
     @property
@@ -82,111 +82,97 @@ class Metric:
 
     def compute(self, *arguments: object) -> NDArray[np.float64]:
         """Return its value for every query, from what `inputs` names; NaN for a query that does not count."""
-        function = cast("Callable[..., NDArray[np.float64]]", load(self.family.function))
+        function = cast("Callable[..., NDArray[np.float64]]", load(f"{__name__}.{self.family.function}"))
         return function(*arguments, self.cutoff)
 
 
-_HERE = "clear_bench.metrics"
-
-METRICS: Mapping[str, Family] = {
-    "nDCG@{k}": Family(
-        f"{_HERE}.ranking:ndcg", "discounted gain of the first k over that of the ideal order; gain = grade"
+METRICS: Mapping[str, MetricFamily] = {
+    "nDCG@{k}": MetricFamily(
+        "ranking:ndcg", "discounted gain of the first k over that of the ideal order; gain = grade"
     ),
-    "recall@{k}": Family(f"{_HERE}.ranking:recall", "share of the relevant passages among the first k"),
-    "MRR@{k}": Family(f"{_HERE}.ranking:reciprocal_rank", "1 / rank of the first relevant passage, 0 after k"),
-    "MAP@{k}": Family(f"{_HERE}.ranking:average_precision", "average precision over the first k"),
-    "P@{k}": Family(f"{_HERE}.ranking:precision", "relevant passages among the first k, divided by k"),
-    "hit@{k}": Family(f"{_HERE}.ranking:hit", "whether a relevant passage is among the first k"),
-    "mAP": Family(f"{_HERE}.ranking:average_precision", "average precision over the whole ranking", reach="whole"),
-    "Rprec": Family(
-        f"{_HERE}.ranking:r_precision", "precision at R, the number of the query's relevant passages", reach="whole"
+    "recall@{k}": MetricFamily("ranking:recall", "share of the relevant passages among the first k"),
+    "MRR@{k}": MetricFamily("ranking:reciprocal_rank", "1 / rank of the first relevant passage, 0 after k"),
+    "MAP@{k}": MetricFamily("ranking:average_precision", "average precision over the first k"),
+    "P@{k}": MetricFamily("ranking:precision", "relevant passages among the first k, divided by k"),
+    "hit@{k}": MetricFamily("ranking:hit", "whether a relevant passage is among the first k"),
+    "mAP": MetricFamily("ranking:average_precision", "average precision over the whole ranking", reach="whole"),
+    "Rprec": MetricFamily(
+        "ranking:r_precision", "precision at R, the number of the query's relevant passages", reach="whole"
     ),
-    "RBP@{k}": Family(
-        f"{_HERE}.ranking:rank_biased_precision", "rank-biased precision of the first k with persistence 0.8"
+    "RBP@{k}": MetricFamily(
+        "ranking:rank_biased_precision", "rank-biased precision of the first k with persistence 0.8"
     ),
-    "judged@{k}": Family(
-        f"{_HERE}.ranking:judged",
+    "judged@{k}": MetricFamily(
+        "ranking:judged",
         "share of the first k hits that are judged, whatever their grade",
         "judged",
         ranking_decides=True,
     ),
-    "R@{k}kt": Family(
-        f"{_HERE}.answers:recall_in_tokens", "whether an answer is in the first k * 1000 tokens", "answers", "tokens"
+    "R@{k}kt": MetricFamily(
+        "answers:recall_in_tokens", "whether an answer is in the first k * 1000 tokens", "answers", "tokens"
     ),
-    "answer-recall@{k}": Family(
-        f"{_HERE}.answers:answer_recall", "whether one of the first k passages holds an answer", "answers"
+    "answer-recall@{k}": MetricFamily(
+        "answers:answer_recall", "whether one of the first k passages holds an answer", "answers"
     ),
-    "sem-nDCG@{k}": Family(
-        f"{_HERE}.pools:semantic_ndcg", "nDCG of the contents, further copies of a content removed", "pool", "copies"
+    "sem-nDCG@{k}": MetricFamily(
+        "pools:semantic_ndcg", "nDCG of the contents, further copies of a content removed", "pool", "copies"
     ),
-    "LPR": Family(
-        f"{_HERE}.pools:language_preference",
+    "LPR": MetricFamily(
+        "pools:language_preference",
         "whether the best-ranked copy is in the query's language",
         "pool",
         "whole",
         needs_own_language=True,
     ),
-    "LPR@{k}": Family(
-        f"{_HERE}.pools:language_preference",
-        "LPR where copies after k are taken as not found",
-        "pool",
-        needs_own_language=True,
+    "LPR@{k}": MetricFamily(
+        "pools:language_preference", "LPR where copies after k are taken as not found", "pool", needs_own_language=True
     ),
-    "LPR-top1": Family(
-        f"{_HERE}.pools:language_preference_at_top",
+    "LPR-top1": MetricFamily(
+        "pools:language_preference_at_top",
         "LPR of the queries whose first hit is right",
         "pool",
         "top",
         needs_own_language=True,
         ranking_decides=True,
     ),
-    "Lang-nDCG@{k}": Family(
-        f"{_HERE}.pools:language_ndcg",
-        "nDCG with gain 0.5 for translations",
-        "pool",
-        needs_own_language=True,
+    "Lang-nDCG@{k}": MetricFamily(
+        "pools:language_ndcg", "nDCG with gain 0.5 for translations", "pool", needs_own_language=True
     ),
-    "Lang-nDCG-strict@{k}": Family(
-        f"{_HERE}.pools:language_ndcg_strict",
-        "nDCG with gain 0 for translations",
-        "pool",
-        needs_own_language=True,
+    "Lang-nDCG-strict@{k}": MetricFamily(
+        "pools:language_ndcg_strict", "nDCG with gain 0 for translations", "pool", needs_own_language=True
     ),
-    "Lang-nDCG-all@{k}": Family(
-        f"{_HERE}.pools:language_ndcg_all",
-        "nDCG with gain 1 for translations",
-        "pool",
-        needs_own_language=True,
+    "Lang-nDCG-all@{k}": MetricFamily(
+        "pools:language_ndcg_all", "nDCG with gain 1 for translations", "pool", needs_own_language=True
     ),
-    "top1-both": Family(
-        f"{_HERE}.pools:top_both", "whether the first hit has the right content and language", "pool", "top"
+    "top1-both": MetricFamily(
+        "pools:top_both", "whether the first hit has the right content and language", "pool", "top"
     ),
-    "top1-content": Family(
-        f"{_HERE}.pools:top_content", "whether the first hit has the right content, but not language", "pool", "top"
+    "top1-content": MetricFamily(
+        "pools:top_content", "whether the first hit has the right content, but not language", "pool", "top"
     ),
-    "top1-language": Family(
-        f"{_HERE}.pools:top_language", "whether the first hit has the right language, but not content", "pool", "top"
+    "top1-language": MetricFamily(
+        "pools:top_language", "whether the first hit has the right language, but not content", "pool", "top"
     ),
-    "top1-neither": Family(
-        f"{_HERE}.pools:top_neither", "whether the first hit has neither content nor language right", "pool", "top"
+    "top1-neither": MetricFamily(
+        "pools:top_neither", "whether the first hit has neither content nor language right", "pool", "top"
     ),
-    "Max@R": Family(
-        f"{_HERE}.pools:worst_rank",
+    "Max@R": MetricFamily(
+        "pools:worst_rank",
         "rank of the last copy of the relevant content",
         "pool",
         "whole",
         higher_is_better=False,
         bounds=(1.0, math.inf),
     ),
-    "Complete@{k}": Family(f"{_HERE}.pools:complete", "whether all copies are among the first k", "pool"),
-    "PEER@{k}": Family(
-        f"{_HERE}.pools:equal_expected_rank", "p of the hypothesis that all languages rank alike, tied after k", "pool"
+    "Complete@{k}": MetricFamily("pools:complete", "whether all copies are among the first k", "pool"),
+    "PEER@{k}": MetricFamily(
+        "pools:equal_expected_rank", "p of the hypothesis that all languages rank alike, tied after k", "pool"
     ),
-    "PEER-relevant@{k}": Family(
-        f"{_HERE}.pools:equal_expected_rank_of_relevant", "the same over the relevant passages, by grade", "pool"
+    "PEER-relevant@{k}": MetricFamily(
+        "pools:equal_expected_rank_of_relevant", "the same over the relevant passages, by grade", "pool"
     ),
-    "MRC@{k}": Family(
-        f"{_HERE}.translations:rank_correlation",
+    "MRC@{k}": MetricFamily(
+        "translations:rank_correlation",
         "rank correlation with the translations of the query",
         "translations",
         bounds=(-1.0, 1.0),

@@ -166,7 +166,7 @@ def _point(weight: float, name: str, base: Mapping[str, Result], results: Mappin
     groups = {}
     for task, result in results.items():
         found = compare.compare([base[task]], [result], resampling=compare.NO_DRAWS)
-        groups[task] = {group: compare.row(one) for group, one in found.groups.items()}
+        groups[task] = {group: compare.difference_row(one) for group, one in found.groups.items()}
     return Point(weight, name, groups)
 
 

@@ -186,4 +186,4 @@ def _scores(name: str, results: Sequence[Result]) -> LossScores:
 def _difference(name: str, base: Sequence[Result], candidate: Sequence[Result]) -> LossDifference:
     """Average the seeds of both sides query by query; intervals are over clusters of queries."""
     found = compare.compare(base, candidate, resampling=compare.NO_DRAWS)
-    return LossDifference(name, {group: compare.row(one) for group, one in found.groups.items()})
+    return LossDifference(name, {group: compare.difference_row(one) for group, one in found.groups.items()})
