@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -44,8 +45,17 @@ def say(text: object = "") -> None:
 
 def say_json(document: Mapping[str, Any], indent: int = 2) -> None:  # Any: JSON
     r"""Print a JSON document; a console that has not all of Unicode gets ASCII, with escapes like `\u4e2d`."""
+    write_document(json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False) + "\n", "json")
+
+
+def write_document(text: str, form: str) -> None:
+    """Print a document in a format that has escapes of its own for what the console lacks, or in any other one."""
     has_all = codecs.lookup(sys.stdout.encoding or "utf-8").name.startswith("utf")
-    write(json.dumps(document, indent=indent, ensure_ascii=not has_all, allow_nan=False) + "\n")
+    if form == "html" and not has_all:
+        text = text.encode("ascii", "xmlcharrefreplace").decode("ascii")
+    elif form == "json" and not has_all:
+        text = re.sub(r"[^\x00-\x7f]+", lambda match: json.dumps(match[0])[1:-1], text)
+    write(text)
 
 
 def write(text: str) -> None:

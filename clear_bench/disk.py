@@ -52,8 +52,16 @@ _SPELLED = re.compile(r"\b(?:os error|errno|object file: error)[: ]+(\d+)", re.I
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; what was written there becomes `path` when the block ends without an error.
 
-    Raises `EnvironmentFault` when the disk is full or the folder cannot be written.
+    A device or pipe (`/dev/stdout`) is written to, not replaced. Raises `EnvironmentFault` when the disk is full or the
+    folder cannot be written.
     """
+    with disk_faults(path):
+        is_device = _is_device(path)
+    if is_device:
+        with disk_faults(path), tempfile.TemporaryDirectory() as folder:
+            yield (temporary := Path(folder) / "content")
+            path.write_bytes(temporary.read_bytes())
+        return
     with disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -68,6 +76,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
             sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_device(path: Path) -> bool:
+    place = path.absolute()
+    is_other = path.exists() and not path.is_file() and not path.is_dir()
+    return is_other or (place.exists() and (place.is_relative_to("/dev/") or place.is_relative_to("/proc/")))
 
 
 PLAIN_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._+-]{0,98}[A-Za-z0-9_+-])?"
@@ -150,7 +164,7 @@ def system_fault(error: BaseException, place: object = "") -> EnvironmentFault |
     number = own.errno if own else _hidden_number(error)
     if number is None:
         return None
-    where = own.filename if own and own.filename is not None else place
+    where = place or (own.filename if own and own.filename is not None else "")
     where = "" if number in _OF_THE_PROCESS else where
     problem, remedy = _PROBLEMS[number]
     return EnvironmentFault(f"{where}: {problem}: {remedy}" if str(where) else f"{problem}: {remedy}")

@@ -194,7 +194,7 @@ def _problems(content: Document, allow_nan: bool) -> Iterator[str]:
     level: list[Any] = [content]
     for _ in range(DEPTH):
         for value in level:
-            if isinstance(value, str) and not _is_text(value):
+            if isinstance(value, str) and not is_text(value):
                 yield f"{value!r} holds a null character or half a surrogate pair"
             elif isinstance(value, int) and not -LARGEST <= value < LARGEST:
                 yield "a whole number in it has more than 64 bits"
@@ -211,7 +211,8 @@ def _parts(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
+    """Whether a text can be written as UTF-8 and read again: no null character, no half of a surrogate pair."""
     try:
         return b"\0" not in value.encode()
     except UnicodeEncodeError:

@@ -120,7 +120,7 @@ def test_closed_stdout_ends_with_4_before_work_starts() -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError(errno.EFBIG, "x", "scores.parquet"), "scores.parquet: the system lets no file be larger"),
+        (OSError(errno.EFBIG, "x", "scores.parquet"), "here: the system lets no file be larger"),
         (OSError(errno.EDQUOT, "x"), "here: the disk quota is used up"),
         (OSError(errno.EMFILE, "x", "a.npy"), "too many files are open"),  # the file is not at fault
         (RuntimeError("unable to mmap 4 bytes from file <a>: Cannot allocate memory (12)"), "out of memory"),
@@ -219,3 +219,41 @@ def test_a_file_is_not_called_bad_where_the_system_could_not_read_it(
     refused.__cause__ = OSError(errno.EMFILE, "x")
     assert ends(refused, monkeypatch) == 4
     assert "too many files are open" in capsys.readouterr().err
+
+
+# Places
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no /dev/stdout")
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    program = "from pathlib import Path; from clear_bench.disk import write_text; write_text(Path('/dev/stdout'), 'é')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout.decode()) == (0, "é"), done.stderr
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        disk.write_text(pipe, "told")
+        assert reader.communicate(timeout=60)[0] == b"told"
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "file/below"])
+def test_a_place_that_cannot_be_is_named_and_ends_with_4(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFault, match=rf"{tmp_path}/{name}"):
+        disk.write_text(tmp_path / name, "x")
+
+
+def test_an_argument_that_is_no_text_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.invoke(["run", "--model", "bm25", "--tasks", "mini", "--out", "o\udcff"]) == 2
+    assert "'o\\udcff' is not text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("form", "shown"), [("json", '"\\u00e9 \\u2192"'), ("html", '"&#233; &#8594;"'), ("md", '"\\xe9 ->"')]
+)
+def test_a_document_keeps_its_own_escapes_on_a_console_in_ascii(form: str, shown: str) -> None:
+    program = f"from clear_bench import console as c; c.open_streams(); c.write_document('\"é →\"', {form!r})"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, timeout=60)
+    assert done.stdout.decode("ascii") == shown

@@ -11,6 +11,8 @@ import sys
 import click
 
 from clear_bench import console
+from clear_bench.documents import is_text
+from clear_bench.errors import UsageError
 from clear_bench.registry import load, unknown
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -122,6 +124,8 @@ def invoke(args: list[str] | None = None, *, is_whole_process: bool = False) -> 
 
 def _run(args: list[str], is_whole_process: bool) -> int:
     """Run a command line as click's `main` does, which takes a closed pipe for 1 and the end of a file for Ctrl-C."""
+    if strange := [text for text in args if not is_text(text)]:
+        raise UsageError(f"{strange[0]!r} is not text in UTF-8, and would stand in results; rename what it names")
     if "_CLEAR_BENCH_COMPLETE" in os.environ:  # a shell asks what could stand next
         cli.main(args, prog_name="clear-bench")
     with cli.make_context("clear-bench", list(args), obj=is_whole_process) as ctx:

@@ -87,7 +87,7 @@ def _cache() -> Check:
 
     folder = cache_root()
     existing = next(path for path in [folder, *folder.parents] if path.exists())
-    if not os.access(existing, os.W_OK):
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
         return "cache", "problem", f"{folder} cannot be written; choose another with --cache-dir or CLEAR_BENCH_CACHE"
     free = shutil.disk_usage(existing).free / 2**30
     verdict: Verdict = "ok" if free > 1 else "problem"

@@ -12,7 +12,7 @@ import click
 
 from clear_bench.cli.compare import column
 from clear_bench.cli.options import COUNT_OR_NONE, REPLICATES, SEED, SHARE, Command, cache_option, option
-from clear_bench.console import note, write
+from clear_bench.console import note, write_document
 from clear_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def report(
     else:
         text = WRITERS[form](entries, ["clear-bench", *sys.argv[1:]])
     if out is None:
-        write(text)
+        write_document(text, form)
     else:
         write_text(out, text)
         note(f"wrote {out}")

@@ -7,7 +7,7 @@ from importlib.resources import files
 import click
 
 from clear_bench.cli.options import Strict
-from clear_bench.console import say, write
+from clear_bench.console import say, write_document
 from clear_bench.registry import lookup
 
 
@@ -20,4 +20,4 @@ def schema(name: str | None) -> None:
         say("\n".join(sorted(known)))
         return
     wanted = name.removeprefix("clear-bench/").split("/")[0]
-    write(lookup(known, wanted, "schema").read_text(encoding="utf-8"))
+    write_document(lookup(known, wanted, "schema").read_text(encoding="utf-8"), "json")
