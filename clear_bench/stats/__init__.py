@@ -1,7 +1,7 @@
-"""Statistics of paired differences: pure functions over per-query differences and the clusters that are resampled.
+"""Statistics of paired differences of per-query scores, where queries come in clusters.
 
-Everything rests on two values: `ClusterSums`, the differences of many cells added up by cluster, and `Estimate`, one
-mean difference with its cluster-robust standard error. Nothing here knows a threshold, a file or a model.
+Two values carry them: `ClusterSums`, the differences of many cells added up by cluster, and `Estimate`, one mean
+difference with its cluster-robust standard error. These functions know no thresholds, files or models.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Differences added up by cluster, and the cluster-robust standard errors that follow from the sums."""
+"""Sums of differences by cluster, and the cluster-robust standard errors that follow from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Ints = NDArray[np.int64]
 
 Ends = tuple[float, float]
 
-# Differences that are equal on paper differ by rounding; a spread this far below their size is none.
+# Equal differences differ by rounding, so a spread below this share of their size counts as 0.
 NOISE = 1e-12
 DIFFERENCES: Ends = (-1.0, 1.0)
 """The least and the greatest difference of two scores from 0 to 1."""
@@ -47,14 +47,15 @@ class ClusterSums:
         return np.asarray((self.counts > 0).sum(axis=0), dtype=np.int64)
 
     def take(self, cells: Ints) -> ClusterSums:
-        """Select cells, and only the clusters that they have."""
+        """Return the sums of some cells, without clusters that they do not have."""
         kept = self.counts[:, cells].any(axis=1)
         return ClusterSums(self.sums[kept][:, cells], self.counts[kept][:, cells], self.sd[cells], self.ends)
 
     def influence(self) -> Floats:
-        """Share of each cluster in each mean, [clusters, cells]; a column's sum of squares is the mean's variance.
+        """Return the share of each cluster in each mean, [clusters, cells]; NaN for a cell with one cluster.
 
-        The factor G / (G - 1) is the usual correction for G clusters (CR1); a cell with one cluster is NaN throughout.
+        A column's sum of squares is the variance of the mean (Liang & Zeger 1986), with the usual correction
+        G / (G - 1) for G clusters (CR1).
         """
         size, used = self.queries, self.clusters
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -82,7 +83,7 @@ class ClusterSums:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean difference and what is known of its error."""
+    """A mean difference and its error."""
 
     delta: float
     se: float | None
@@ -101,9 +102,11 @@ class Estimate:
 
 
 def reachable(scores: Floats) -> Ends:
-    """Return the least and the greatest score that a query can have: 0 and 1 where all lie between them.
+    """Return the least and the greatest score that a query can have.
 
-    A metric without such ends, such as a rank, may go twice as far from 0 as any score that was seen.
+    Args:
+        scores: All scores that were seen, of any shape. If they lie within 0 and 1, these are the ends. Any other
+            metric, such as a rank, may go twice as far from 0 as the scores that were seen.
     """
     low, high = float(scores.min(initial=0.0)), float(scores.max(initial=0.0))
     return (0.0, 1.0) if low >= 0 and high <= 1 + NOISE else (2 * low, 2 * high)
@@ -112,9 +115,13 @@ def reachable(scores: Floats) -> Ends:
 def cluster_sums(
     differences: Floats, clusters: Ints, cells: Ints | None = None, ends: Ends = DIFFERENCES
 ) -> ClusterSums:
-    """Add up differences [q] by cluster label [q] and cell label [q]; labels count from 0, every cell has a query.
+    """Add up per-query differences by cluster and cell.
 
-    `ends` are the least and the greatest value that a query can have.
+    Args:
+        differences: Candidate minus base, [q].
+        clusters: Cluster of each difference, counted from 0, [q].
+        cells: Cell (language pair) of each difference, counted from 0, [q]; every cell has a query. One cell if None.
+        ends: The least and the greatest difference that a query can have.
     """
     if cells is None:
         cells = np.zeros(len(differences), dtype=np.int64)
@@ -131,9 +138,13 @@ def cluster_sums(
 
 
 def estimates(cells: ClusterSums) -> list[Estimate]:
-    """Estimate every cell's mean difference, with Student's t on clusters - 1 degrees of freedom in mind.
+    """Estimate the mean difference of every cell with its cluster-robust standard error.
 
-    With clusters of one query this is the paired t test; otherwise the sandwich estimator of Liang & Zeger (1986).
+    With clusters of one query this is the standard error of the paired t test, otherwise the sandwich estimator.
+    Source: Liang & Zeger 1986, Longitudinal data analysis using generalized linear models, Biometrika 73.
+
+    Args:
+        cells: The differences of all cells, added up by cluster.
     """
     shares = cells.influence()
     errors, thirds = np.sqrt((shares**2).sum(axis=0)), (shares**3).sum(axis=0)
@@ -147,7 +158,12 @@ def estimates(cells: ClusterSums) -> list[Estimate]:
 def contrast(cells: ClusterSums, weights: Floats) -> Estimate:
     """Estimate a weighted sum of cell means: a macro mean, a pivot statistic, a difference of groups.
 
-    Clusters that cells share are kept together, so parallel queries do not count as independent.
+    A cluster that several cells share counts once, so parallel queries are not taken as independent. This is the
+    sandwich estimator (Liang & Zeger 1986) of a linear contrast.
+
+    Args:
+        cells: The differences of all cells, added up by cluster.
+        weights: Weight of each cell's mean, [cells].
     """
     used = np.flatnonzero(weights)
     part, share = cells.take(used), weights[used]
@@ -169,9 +185,14 @@ def contrast(cells: ClusterSums, weights: Floats) -> Estimate:
 
 
 def intraclass_correlation(values: Floats, clusters: Ints) -> float:
-    """Estimate how alike the queries of a cluster are, by one-way analysis of variance (Donner 1986); within 0 and 1.
+    """Estimate how similar the queries of a cluster are, from 0 to 1; 0 without a cluster of two queries.
 
-    0 where no cluster has two queries or all values are equal.
+    Source: the estimator of the one-way analysis of variance in Donner 1986, A review of inference procedures for the
+    intraclass correlation coefficient, International Statistical Review 54. Values below 0 are set to 0.
+
+    Args:
+        values: Scores of queries, [q].
+        clusters: Cluster of each query, [q].
     """
     sizes = np.bincount(clusters)
     sizes = sizes[sizes > 0]

@@ -28,12 +28,22 @@ _LOWER, _UPPER = 0, 1
 
 
 def interval(estimate: Estimate, confidence: float = 0.95) -> Bounds | None:
-    """Return the two-sided interval; None where there is no standard error."""
+    """Return the two-sided interval; None without a standard error. The rule is that of this module.
+
+    Args:
+        estimate: The mean difference.
+        confidence: Probability that the interval holds the true mean.
+    """
     return one_sided_bounds(estimate, 1 - (1 - confidence) / 2)
 
 
 def one_sided_bounds(estimate: Estimate, confidence: float = 0.95) -> Bounds | None:
-    """Return the lower and the upper bound, each alone of this confidence; None without a standard error."""
+    """Return the lower and the upper bound; None without a standard error. The rule is that of this module.
+
+    Args:
+        estimate: The mean difference.
+        confidence: Probability that one of the bounds, taken alone, is right.
+    """
     if estimate.se is None:
         return None
     low = estimate.delta - _reach(estimate, _LOWER, confidence)
@@ -42,7 +52,11 @@ def one_sided_bounds(estimate: Estimate, confidence: float = 0.95) -> Bounds | N
 
 
 def p_value(estimate: Estimate) -> float | None:
-    """Test a mean difference of 0, two-sided; None without a standard error."""
+    """Test a mean difference of 0, two-sided; None without a standard error. It agrees with `interval`.
+
+    Args:
+        estimate: The mean difference.
+    """
     from scipy.special import gammaincc, stdtr
 
     if estimate.se is None:
@@ -58,7 +72,13 @@ def p_value(estimate: Estimate) -> float | None:
 
 
 def effect_size(estimate: Estimate) -> float | None:
-    """Return Cohen's d of paired differences: mean over standard deviation, of queries; 0 for identical scores."""
+    """Return Cohen's d of paired differences: their mean over their standard deviation; 0 for identical scores.
+
+    Source: d_z in Cohen 1988, Statistical power analysis for the behavioral sciences.
+
+    Args:
+        estimate: The mean difference. One without a standard deviation gives None.
+    """
     if estimate.sd is None:
         return None
     if estimate.sd == 0:
@@ -67,14 +87,26 @@ def effect_size(estimate: Estimate) -> float | None:
 
 
 def design_effect(estimate: Estimate) -> float | None:
-    """Return the variance of the mean relative to that of as many independent queries."""
+    """Return the variance of the mean over that of as many independent queries (Kish 1965, Survey sampling).
+
+    Args:
+        estimate: The mean difference. One without a standard error, or without any spread, gives None.
+    """
     if estimate.se is None or not estimate.sd:
         return None
     return estimate.se**2 * estimate.n / estimate.sd**2
 
 
 def minimum_detectable(estimate: Estimate, power: float = 0.8, confidence: float = 0.95) -> float | None:
-    """Return the true difference that a two-sided test of this precision finds with this power."""
+    """Return the smallest true difference that a two-sided test of this precision finds; None without an error.
+
+    Source: Bloom 1995, Minimum detectable effects, Evaluation Review 19, with the bounds of this module.
+
+    Args:
+        estimate: The mean difference, whose error is used.
+        power: Probability that the test finds it.
+        confidence: Confidence of the test.
+    """
     if estimate.se is None:
         return None
     return max(_needed(estimate, side, 1 - (1 - confidence) / 2, power) for side in (_LOWER, _UPPER))
@@ -83,9 +115,17 @@ def minimum_detectable(estimate: Estimate, power: float = 0.8, confidence: float
 def queries_needed(
     sd: float, margin: float, effect: float = 1.0, *, power: float = 0.8, confidence: float = 0.95
 ) -> int:
-    """Return the queries for which a one-sided test against `margin` succeeds with this power when nothing changed.
+    """Return how many queries a one-sided non-inferiority test needs when nothing changed.
 
-    `effect` is the design effect of clusters.
+    Source: Julious 2004, Sample sizes for clinical trials with normal data, Statistics in Medicine 23, with the bounds
+    of this module.
+
+    Args:
+        sd: Standard deviation of the per-query differences.
+        margin: Loss that is tolerated.
+        effect: Design effect of the clusters.
+        power: Probability that the test passes.
+        confidence: Confidence of the test.
 
     >>> [queries_needed(sd, 0.01) for sd in (0.0, 0.10, 0.15, 0.20)]
     [300, 714, 1430, 2493]
@@ -105,19 +145,35 @@ def queries_needed(
 def resolvable_margin(
     sd: float, n: int, clusters: int, effect: float = 1.0, *, power: float = 0.8, confidence: float = 0.95
 ) -> float | None:
-    """Return the smallest margin that `n` queries in `clusters` clusters pass with this power when nothing changed."""
+    """Return the smallest margin that these queries pass when nothing changed; None for a single cluster.
+
+    It is the inverse of `queries_needed`.
+
+    Args:
+        sd: Standard deviation of the per-query differences.
+        n: Number of queries.
+        clusters: Number of clusters.
+        effect: Design effect of the clusters.
+        power: Probability that the test passes.
+        confidence: Confidence of the test.
+    """
     if clusters < 2:
         return None
     return _needed(_planned(sd, n, clusters, effect), _LOWER, confidence, power)
 
 
 def planned_design_effect(sizes: list[int], correlation: float) -> float:
-    """Return the design effect of clusters of these sizes at an intra-class correlation (Kish 1965)."""
+    """Return the design effect of clusters of these sizes (Kish 1965, Survey sampling).
+
+    Args:
+        sizes: Queries of each cluster.
+        correlation: Intra-class correlation of the differences.
+    """
     return 1 + (sum(size * size for size in sizes) / sum(sizes) - 1) * correlation
 
 
 def _planned(sd: float, n: int, clusters: int, effect: float) -> Estimate:
-    """Suppose an estimate of even differences of scores from 0 to 1 whose mean is 0."""
+    """Return the estimate of even differences, of scores from 0 to 1, whose mean is 0."""
     return Estimate(0.0, sd * math.sqrt(effect / n), sd, n, clusters, unseen=(effect / n, effect / n))
 
 

@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 
 
 def holm(p: Sequence[float]) -> NDArray[np.float64]:
-    """Adjust for the chance of any false claim (Holm 1979), [tests].
+    """Return p values adjusted for the chance of any false claim, [tests].
+
+    Source: Holm 1979, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
+
+    Args:
+        p: Unadjusted p values, [tests].
 
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]
@@ -21,7 +26,13 @@ def holm(p: Sequence[float]) -> NDArray[np.float64]:
 
 
 def benjamini_hochberg(p: Sequence[float]) -> NDArray[np.float64]:
-    """Adjust for the expected share of false discoveries (Benjamini & Hochberg 1995), [tests]."""
+    """Return p values adjusted for the expected share of false discoveries, [tests].
+
+    Source: Benjamini & Hochberg 1995, Controlling the false discovery rate, JRSS B 57.
+
+    Args:
+        p: Unadjusted p values, [tests].
+    """
     values = np.asarray(p, dtype=np.float64)
     order = np.argsort(values, kind="stable")
     raised = values[order] * len(values) / np.arange(1, len(values) + 1)

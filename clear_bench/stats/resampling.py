@@ -1,7 +1,6 @@
-"""Bootstrap and sign-flip tests: whole clusters are drawn or flipped, all cells of a cluster together.
+"""Bootstrap and sign-flip tests of clusters: a cluster is drawn, or flipped, in all cells at once.
 
-One matrix product per block of replicates does the work of every cell, because a replicate's mean needs nothing but the
-cluster sums.
+A replicate's mean needs only the cluster sums, so one matrix product serves a block of replicates and all cells.
 """
 
 from __future__ import annotations
@@ -15,17 +14,23 @@ from clear_bench.stats.clusters import ClusterSums, Floats, Ints
 
 REPLICATES = 10_000
 _BLOCK = 1 << 21  # numbers of a block of replicates: 16 MB
-_SLACK = 1e-9  # a replicate that equals the observed value on paper counts as equal
+_SLACK = 1e-9  # a replicate this near the observed value counts as equal
 _CELLS = 512  # cells whose replicates are held at once
 
 
 def bootstrap(cells: ClusterSums, *, replicates: int = REPLICATES, confidence: float = 0.95, seed: int = 0) -> Floats:
-    """Return bias-corrected and accelerated intervals of the means (Efron 1987), [2, cells].
+    """Return bias-corrected and accelerated (BCa) intervals of the means, [2, cells].
 
-    NaN for a single cluster and where nothing varies: draws of equal values are equal, whatever was not seen.
+    NaN for a single cluster, and for equal values, whose draws are all equal. BCa is right to second order for skewed
+    differences, and those of retrieval scores are: most queries do not change. Sources: Efron 1987, Better bootstrap
+    confidence intervals, JASA 82; whole clusters are drawn as in Field & Welsh 2007, Bootstrapping clustered data,
+    JRSS B 69.
 
-    Differences of retrieval scores are skewed (most queries do not change), and BCa is right to second order where the
-    plain percentile interval is not.
+    Args:
+        cells: The differences of all cells, added up by cluster.
+        replicates: Number of draws.
+        confidence: Probability that an interval holds the true mean.
+        seed: Seed of the draws.
     """
     out = np.full((2, len(cells.sd)), np.nan)
     for group in _alike(cells):
@@ -39,7 +44,16 @@ def bootstrap(cells: ClusterSums, *, replicates: int = REPLICATES, confidence: f
 
 
 def sign_flip(cells: ClusterSums, *, replicates: int = REPLICATES, seed: int = 0) -> Floats:
-    """Test each mean by flipping the signs of whole clusters, two-sided, [cells]; exact where the flips are few."""
+    """Return the two-sided p value of each mean by flipping the signs of whole clusters, [cells].
+
+    Source: Fisher 1935, The design of experiments; for retrieval, Smucker, Allan & Carterette 2007, A comparison of
+    statistical significance tests for information retrieval evaluation, CIKM.
+
+    Args:
+        cells: The differences of all cells, added up by cluster.
+        replicates: Random flips; all 2^clusters are used where they are not more.
+        seed: Seed of the random flips.
+    """
     out = np.ones(len(cells.sd))
     for group in _alike(cells):
         scaled = _scaled(cells.take(group))
@@ -54,9 +68,15 @@ def sign_flip(cells: ClusterSums, *, replicates: int = REPLICATES, seed: int = 0
 
 
 def max_t(cells: ClusterSums, *, replicates: int = REPLICATES, seed: int = 0) -> Floats:
-    """Adjust sign-flip p values for all cells together (Westfall & Young 1993, step-down), [cells].
+    """Return sign-flip p values adjusted for all cells together, step-down, [cells].
 
-    A flip turns a cluster in all cells at once, so the correlation of parallel queries is used, not ignored.
+    A flip turns a cluster in all cells at once, so the correlation of parallel queries counts. Source: Westfall & Young
+    1993, Resampling-based multiple testing.
+
+    Args:
+        cells: The differences of all cells, added up by cluster.
+        replicates: Random flips; all 2^clusters are used where they are not more.
+        seed: Seed of the random flips.
     """
     scaled = _scaled(cells)
     observed = np.abs(scaled.sum(axis=0)) - _SLACK

@@ -1,4 +1,4 @@
-"""Whether gains follow a property of the languages."""
+"""Test whether gains follow a property of the languages."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from clear_bench.stats.resampling import REPLICATES
 
 
 def slope_test(x: Floats, y: Floats, *, replicates: int = REPLICATES, seed: int = 0) -> tuple[float, float] | None:
-    """Fit y on x by least squares and test the slope by permuting x over the points, two-sided: (slope, p).
+    """Fit a slope by least squares and test it, two-sided, by permutation: (slope, p).
 
-    The points (languages) are what is permuted, so p says nothing about queries. Exact where all orders are few enough.
-    None with fewer than three points or a single value of x.
+    The test permutes languages, so p says nothing about queries. Source: Pitman 1937, Significance tests which may be
+    applied to samples from any populations II, Supplement to the JRSS 4.
+
+    Args:
+        x: Property of each language, [n]. Fewer than three languages, or a single value of x, give None.
+        y: Gain of each language, [n].
+        replicates: Random orders; all n! orders are used where they are not more.
+        seed: Seed of the random orders.
     """
     if len(x) < 3 or x.min() == x.max():
         return None
