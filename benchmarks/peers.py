@@ -328,7 +328,7 @@ def pair(asked: argparse.Namespace) -> None:
     from matrix import FreeEncoder
 
     from clear_bench.api.cells import cells, run_table, score_table
-    from clear_bench.api.retrieval import open_retriever
+    from clear_bench.api.retrievers.open import open_retriever
     from clear_bench.disk import cache_at
 
     asked.limit = 1000

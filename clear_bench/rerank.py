@@ -1,20 +1,38 @@
-"""Rank hits that do not come from an index: candidates of a reranking task, hits that another system found."""
+"""Make a `Run` of hits that an index has not ranked: BM25's, candidates of a reranking task, another system's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from clear_bench.errors import DataError, InputError
-from clear_bench.indexes.ranked import ranked_run, tie_order
-from clear_bench.indexes.rows import Hits, check_width
+from clear_bench.indexes.rows import Hits, check_width, count_ties
 from clear_bench.qrels import find_rows
-from clear_bench.types import Collection, Embeddings, LanguagePair, Run
+from clear_bench.types import Collection, Embeddings, Judgements, LanguagePair, Run
+
+
+def tie_order(passage_ids: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Say who goes first where similarities are equal: a number for every position, by id, by bytes, descending."""
+    order: NDArray[np.int64] = pc.rank(passage_ids, sort_keys="descending").to_numpy().astype(np.int64)
+    return order
+
+
+def ranked_run(
+    pair: LanguagePair, rows: NDArray[np.int64], found: Iterable[Hits], order: NDArray[np.int64], depth: int
+) -> Run:
+    """Rank the hits of each row and keep min(depth, passages) of them; a tie across the cut is settled before it."""
+    shape = len(rows), min(depth, len(order))
+    similarities, positions = np.full(shape, np.nan, np.float32), np.full(shape, -1, np.int64)
+    for i, (values, places) in enumerate(found):
+        best = _best(values, order[places], shape[1])
+        similarities[i, : len(best)], positions[i, : len(best)] = values[best], places[best]
+    return Run(pair, rows, positions, similarities, count_ties(similarities))
 
 
 def rerank(
@@ -57,8 +75,9 @@ def rank_named(
     )
 
 
-def candidate_positions(collection: Collection, pair: LanguagePair, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Look up the candidates of query rows; refuses one that the corpus lacks."""
+def candidate_positions(collection: Collection, judgements: Judgements) -> list[NDArray[np.int64]]:
+    """Return the candidates of each judged query by position; raise `DataError` for one that the corpus lacks."""
+    pair, rows = judgements.pair, judgements.query_rows
     given = collection.candidates[pair]
     positions = find_rows(given.passage_ids, collection.passage_ids(pair.passage))
     if (positions < 0).any():
@@ -109,3 +128,10 @@ def _similarities(
             msg = "a candidate or its query has a vector that is not finite; encode again"
             raise InputError(msg)
         yield similarities, positions
+
+
+def _best(similarities: NDArray[np.float32], order: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    kept = np.arange(len(similarities))
+    if len(kept) > count:
+        kept = np.flatnonzero(similarities >= np.partition(similarities, -count)[-count])
+    return kept[np.lexsort((order[kept], -similarities[kept]))][:count]

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from clear_bench.errors import InputError, UsageError
+from clear_bench.errors import InputError
 from clear_bench.indexes import Index, Precision, open_index
-from clear_bench.indexes.rows import check_width, norms
+from clear_bench.indexes.rows import both_sides, check_depth, check_width, count_ties, norms
 from clear_bench.types import Embeddings, LanguagePair, Run, take_ascending
 
 logger = logging.getLogger(__name__)
@@ -67,13 +67,11 @@ class Searcher:
 
     def search(self, queries: Embeddings, rows: NDArray[np.int64], pair: LanguagePair, depth: int) -> Run:
         """Rank passages for the given query rows: a `Run` with min(depth, n) columns."""
-        if depth < 1:
-            msg = f"depth {depth}: at least 1 hit must be asked for"
-            raise UsageError(msg)
+        check_depth(depth)
         vectors = queries.take(rows)
         check_width(vectors, self.passages.dimensions, "query")
         similarities, positions = self._ranked(vectors, min(depth, len(self.passages)))
-        return Run(pair, rows, positions, similarities, _count_ties(similarities))
+        return Run(pair, rows, positions, similarities, count_ties(similarities))
 
     def _ranked(self, vectors: NDArray[np.float32], top: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         count, lengths = len(self.passages), norms(vectors, "query")
@@ -125,7 +123,7 @@ class Searcher:
         """Bring near-ties into their final order, in place; what lies below `floor` cannot reach the cut."""
         near = similarities[:, :-1] - similarities[:, 1:] <= tolerance
         near &= similarities[:, 1:] >= floor
-        unsure = _both_sides(near)
+        unsure = both_sides(near)
         if self.index.is_coarse:
             unsure |= similarities >= floor
         touched = np.flatnonzero(unsure.any(axis=1))
@@ -154,7 +152,7 @@ class Searcher:
     def _sort_ties(self, similarities: NDArray[np.float32], positions: NDArray[np.int64]) -> None:
         """Sort the positions of equal similarities by passage id, descending by bytes, in place."""
         equal = similarities[:, :-1] == similarities[:, 1:]
-        rows, columns = np.nonzero(_both_sides(equal))
+        rows, columns = np.nonzero(both_sides(equal))
         if not len(rows):
             return
         is_first = np.ones(len(rows), dtype=bool)
@@ -208,18 +206,6 @@ def _timed(step: Callable[[], Run]) -> tuple[float, Run]:
     start = time.perf_counter()
     run = step()
     return time.perf_counter() - start, run
-
-
-def _count_ties(similarities: NDArray[np.float32]) -> int:
-    return int(_both_sides(similarities[:, :-1] == similarities[:, 1:]).sum())
-
-
-def _both_sides(gaps: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark the hits on either side of the marked gaps between neighbours."""
-    hits = np.zeros((len(gaps), gaps.shape[1] + 1), dtype=bool)
-    hits[:, :-1] = gaps
-    hits[:, 1:] |= gaps
-    return hits
 
 
 def _slices(count: int, size: int) -> list[slice]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from clear_bench.encode import encode
+from clear_bench.encode import PromptedTexts, encode
 from clear_bench.models.objects import from_object
 from clear_bench.store.embeddings import EmbeddingStore
 from clear_bench.types import Texts, make_texts
@@ -42,7 +42,7 @@ def main(cache: Path, rows: int, pause: float) -> int:
     toy = SlowToy(pause)
     checkpoint, encoder = from_object(toy, name="slow toy")
     print("ready", flush=True)
-    encode(checkpoint, toy_texts(rows), "passage", "", EmbeddingStore(cache), lambda: encoder)
+    encode(PromptedTexts(checkpoint, toy_texts(rows), "passage", ""), EmbeddingStore(cache), lambda: encoder)
     print(toy.encoded, flush=True)
     return toy.encoded
 

@@ -14,11 +14,10 @@ import pyarrow as pa
 import pytest
 
 from clear_bench import readers
+from clear_bench.api.retrievers.lexical import LexicalSearcher, lexical_checkpoint
 from clear_bench.errors import InputError, UsageError
 from clear_bench.indexes import bm25
-from clear_bench.indexes.bm25 import BM25
-from clear_bench.indexes.terms import terms
-from clear_bench.lexical import LexicalSearcher, lexical_checkpoint
+from clear_bench.indexes.bm25 import BM25, terms
 from clear_bench.qrels import judge
 from clear_bench.score import score
 from clear_bench.tasks import load_card

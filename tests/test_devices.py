@@ -24,14 +24,15 @@ import clear_bench
 from clear_bench.cli import invoke
 from clear_bench.cluster import devices, processes
 from clear_bench.cluster.devices import choose_devices
-from clear_bench.cluster.processes import TRIES, Unit, at_work
-from clear_bench.cluster.worker import Loading
+from clear_bench.cluster.processes import TRIES, at_work
+from clear_bench.cluster.worker import Loading, Unit
+from clear_bench.encode import PromptedTexts
 from clear_bench.errors import CheckpointError, EnvironmentFault, MissingExtraError, UsageError
 from clear_bench.models.rows import EncodedRows
 from clear_bench.models.safetensors import write_safetensors
 from clear_bench.settings import ModelSettings
 from clear_bench.store.embeddings import EmbeddingKey, EmbeddingStore
-from clear_bench.types import Texts, make_texts
+from clear_bench.types import Checkpoint, Texts, make_texts
 
 PASSAGES = 5_000
 """Five shards of 1,024 rows, the last one short."""
@@ -190,6 +191,10 @@ def texts(count: int) -> Texts:
     return make_texts("deu-Latn", pa.chunked_array([numbers]), pa.chunked_array([numbers]))
 
 
+def prompted(count: int) -> PromptedTexts:
+    return PromptedTexts(Checkpoint("toy", None, "f" * 64, "", prompts={}), texts(count), "passage", "")
+
+
 def numbers(unit: Unit) -> EncodedRows:
     return EncodedRows(np.array([[float(text)] for text in unit.texts.text.to_pylist()], np.float32))
 
@@ -201,7 +206,7 @@ def parts(count: int, step: int) -> list[range]:
 def test_every_part_comes_back_once_with_its_own_rows_and_progress_adds_up() -> None:
     told: list[int] = []
     with at_work(LOADING, [ThreadPlace(numbers) for _ in range(3)]) as pool:
-        found = dict(pool.encode(texts(1000), parts(1000, 7), "passage", "", told.append))
+        found = dict(pool.encode(prompted(1000), parts(1000, 7), told.append))
     assert sorted(found, key=lambda rows: rows.start) == parts(1000, 7)
     assert all(encoded.vectors[:, 0].tolist() == list(rows) for rows, encoded in found.items())
     assert sum(told) == 1000
@@ -219,7 +224,7 @@ def test_a_part_whose_worker_died_is_made_again_and_its_progress_is_taken_back()
 
     told: list[int] = []
     with at_work(LOADING, [ThreadPlace(once_dead) for _ in range(2)]) as pool:
-        found = dict(pool.encode(texts(100), parts(100, 10), "passage", "", told.append))
+        found = dict(pool.encode(prompted(100), parts(100, 10), told.append))
     assert len(found) == 10
     assert died == {"0", "30", "60", "90"}
     assert sum(told) == 100
@@ -231,7 +236,7 @@ def test_a_part_that_kills_every_worker_ends_the_run_after_a_few() -> None:
         pytest.raises(EnvironmentFault, match=r"3 workers on cpu died over the same 10 texts in deu-Latn \(signal 9\)"),
         at_work(LOADING, [place]) as pool,
     ):
-        list(pool.encode(texts(100), parts(100, 10), "passage", "", lambda _: None))
+        list(pool.encode(prompted(100), parts(100, 10), lambda _: None))
     assert place.deaths >= TRIES  # the next part may have begun before the pool ended
 
 
@@ -248,7 +253,7 @@ def test_an_error_of_one_worker_ends_the_others_at_once() -> None:
     places = [ThreadPlace(fails_first) for _ in range(2)]
     try:
         with pytest.raises(CheckpointError, match="the weights are bad"), at_work(LOADING, places) as pool:
-            pool.each(lambda n: list(pool.encode(texts(n), parts(n, 10), "query", "", lambda _: None)), [100, 100])
+            pool.each(lambda n: list(pool.encode(prompted(n), parts(n, 10), lambda _: None)), [100, 100])
     finally:
         forever.set()
     assert time.monotonic() - started < 30
@@ -279,7 +284,7 @@ def test_small_text_sets_are_encoded_at_once() -> None:
         return numbers(unit)
 
     with at_work(LOADING, [ThreadPlace(meet) for _ in range(2)]) as pool:
-        sets = pool.each(lambda n: dict(pool.encode(texts(n), [range(n)], "query", "", lambda _: None)), [3, 4, 5, 6])
+        sets = pool.each(lambda n: dict(pool.encode(prompted(n), [range(n)], lambda _: None)), [3, 4, 5, 6])
     assert [len(encoded.vectors) for (encoded,) in (found.values() for found in sets)] == [3, 4, 5, 6]
 
 

@@ -24,13 +24,14 @@ from slow_encoding import SlowToy, main, toy_texts
 from toy import make_toy_checkpoint
 
 from clear_bench import disk
-from clear_bench.encode import Encoding, encode, pending
+from clear_bench.encode import Encoding, PromptedTexts, encode, pending
 from clear_bench.errors import CheckpointError, EnvironmentFault, UsageError
 from clear_bench.models import encoder as module
 from clear_bench.models import open_checkpoint
 from clear_bench.models.encoder import SentenceEncoder
 from clear_bench.models.loading import load_encoder
 from clear_bench.models.objects import from_object
+from clear_bench.progress import Progress
 from clear_bench.quantise import CODINGS, CodedRows, Coding, code
 from clear_bench.settings import ModelSettings
 from clear_bench.store.embeddings import EmbeddingStore
@@ -89,7 +90,7 @@ def refuse() -> Any:
 class TestVectors:
     def test_equal_sentence_transformers_own(self, toy: Checkpoint, encoder: Any, tmp_path: Path) -> None:
         texts = make_sentences(200)
-        found = encode(toy, texts, "passage", "passage: ", EmbeddingStore(tmp_path), lambda: encoder)
+        found = encode(PromptedTexts(toy, texts, "passage", "passage: "), EmbeddingStore(tmp_path), lambda: encoder)
         expected = encoder.model.encode(texts.text.to_pylist(), prompt="passage: ", normalize_embeddings=True)
         assert encoder.is_plain
         np.testing.assert_allclose(vectors_of(found), expected, atol=ROUNDING)
@@ -124,7 +125,7 @@ class TestVectors:
 
     def test_counts_are_those_of_the_tokenizer(self, toy: Checkpoint, encoder: Any, tmp_path: Path) -> None:
         texts = make_sentences(50)
-        found = encode(toy, texts, "query", "q: ", EmbeddingStore(tmp_path), lambda: encoder)
+        found = encode(PromptedTexts(toy, texts, "query", "q: "), EmbeddingStore(tmp_path), lambda: encoder)
         whole = encoder.model.tokenizer(["q: " + text for text in texts.text.to_pylist()], verbose=False)["input_ids"]
         lengths = np.array([len(ids) for ids in whole])
         assert found.tokens == np.minimum(lengths, 128).sum()
@@ -135,10 +136,10 @@ class TestVectors:
         self, toy: Checkpoint, encoder: Any, tmp_path: Path
     ) -> None:
         texts, store = make_sentences(30), EmbeddingStore(tmp_path)
-        cosine = vectors_of(encode(toy, texts, "query", "", store, lambda: encoder))
+        cosine = vectors_of(encode(PromptedTexts(toy, texts, "query", ""), store, lambda: encoder))
         np.testing.assert_allclose(np.linalg.norm(cosine, axis=1), 1, atol=1e-6)
         dot = open_checkpoint(str(toy.path), ModelSettings(similarity="dot"))
-        own = vectors_of(encode(dot, texts, "query", "", store, lambda: encoder))
+        own = vectors_of(encode(PromptedTexts(dot, texts, "query", ""), store, lambda: encoder))
         np.testing.assert_allclose(own, encoder.model.encode(texts.text.to_pylist()), atol=10 * ROUNDING)
         assert np.abs(np.linalg.norm(own, axis=1) - 1).min() > 0.1
 
@@ -150,7 +151,7 @@ class TestVectors:
         encoder = load_encoder(checkpoint, CPU)
         assert not encoder.is_plain
         texts = make_sentences(20)
-        found = encode(checkpoint, texts, "query", "query: ", EmbeddingStore(tmp_path), lambda: encoder)
+        found = encode(PromptedTexts(checkpoint, texts, "query", "query: "), EmbeddingStore(tmp_path), lambda: encoder)
         expected = encoder.model.encode(texts.text.to_pylist(), prompt="query: ", normalize_embeddings=True)
         np.testing.assert_allclose(vectors_of(found), expected, atol=ROUNDING)
         assert found.tokens is found.truncated is found.truncated_share is None
@@ -183,8 +184,8 @@ class TestVectors:
     def test_of_lower_precision_are_close(self, toy: Checkpoint, precision: Any, encoder: Any, tmp_path: Path) -> None:
         texts, store = make_sentences(20), EmbeddingStore(tmp_path)
         low = open_checkpoint(str(toy.path), ModelSettings(precision=precision))
-        found = vectors_of(encode(low, texts, "query", "", store, lambda: load_encoder(low, CPU)))
-        expected = vectors_of(encode(toy, texts, "query", "", store, lambda: encoder))
+        found = vectors_of(encode(PromptedTexts(low, texts, "query", ""), store, lambda: load_encoder(low, CPU)))
+        expected = vectors_of(encode(PromptedTexts(toy, texts, "query", ""), store, lambda: encoder))
         assert low.fingerprint != toy.fingerprint
         assert 1e-6 < np.abs(found - expected).max() < 0.05  # bfloat16 keeps 8 bits
 
@@ -226,10 +227,10 @@ class TestOnce:
         self, toy: Checkpoint, encoder: Any, tmp_path: Path
     ) -> None:
         texts = make_sentences(40)
-        assert pending(toy, texts, "query", "q: ", EmbeddingStore(tmp_path)) == 40
-        first = encode(toy, texts, "query", "q: ", EmbeddingStore(tmp_path), lambda: encoder)
-        again = encode(toy, texts, "query", "q: ", EmbeddingStore(tmp_path), refuse)
-        assert pending(toy, texts, "query", "q: ", EmbeddingStore(tmp_path)) == 0
+        assert pending(PromptedTexts(toy, texts, "query", "q: "), EmbeddingStore(tmp_path)) == 40
+        first = encode(PromptedTexts(toy, texts, "query", "q: "), EmbeddingStore(tmp_path), lambda: encoder)
+        again = encode(PromptedTexts(toy, texts, "query", "q: "), EmbeddingStore(tmp_path), refuse)
+        assert pending(PromptedTexts(toy, texts, "query", "q: "), EmbeddingStore(tmp_path)) == 0
         assert (first.fresh, again.fresh) == (40, 0)
         assert (first.tokens, first.truncated) == (again.tokens, again.truncated)
         np.testing.assert_array_equal(vectors_of(first), vectors_of(again))
@@ -248,19 +249,22 @@ class TestOnce:
         texts = toy_texts(20)
         renamed = make_texts("deu-Latn", pa.chunked_array([[f"other{i}" for i in range(20)]]), texts.text)
         store = EmbeddingStore(tmp_path)
-        encode(checkpoint, texts, "passage", "", store, lambda: encoder)
-        assert encode(checkpoint, renamed, "passage", "", store, refuse).fresh == 0
+        encode(PromptedTexts(checkpoint, texts, "passage", ""), store, lambda: encoder)
+        assert encode(PromptedTexts(checkpoint, renamed, "passage", ""), store, refuse).fresh == 0
 
     @pytest.mark.parametrize("change", ["prompt", "side", "dtype", "model"])
     def test_what_changes_a_vector_is_encoded_again(self, change: str, tmp_path: Path) -> None:
         checkpoint, encoder = from_object(SlowToy(0), name="toy")
         texts, store = toy_texts(20), EmbeddingStore(tmp_path)
-        encode(checkpoint, texts, "passage", "", store, lambda: encoder)
-        again = encode(
+        encode(PromptedTexts(checkpoint, texts, "passage", ""), store, lambda: encoder)
+        changed = PromptedTexts(
             replace(checkpoint, cache_digest="f" * 64) if change == "model" else checkpoint,
             texts,
             "query" if change == "side" else "passage",
             "p: " if change == "prompt" else "",
+        )
+        again = encode(
+            changed,
             store,
             lambda: encoder,
             store_dtype="float16" if change == "dtype" else "float32",
@@ -273,9 +277,9 @@ class TestTruncateDim:
         self, toy: Checkpoint, encoder: Any, tmp_path: Path
     ) -> None:
         texts, store = make_sentences(30), EmbeddingStore(tmp_path)
-        full = vectors_of(encode(toy, texts, "query", "", store, lambda: encoder))
+        full = vectors_of(encode(PromptedTexts(toy, texts, "query", ""), store, lambda: encoder))
         short = open_checkpoint(str(toy.path), ModelSettings(truncate_dim=8))
-        found = encode(short, texts, "query", "", store, refuse)
+        found = encode(PromptedTexts(short, texts, "query", ""), store, refuse)
         expected = full[:, :8] / np.linalg.norm(full[:, :8], axis=1, keepdims=True)
         np.testing.assert_allclose(vectors_of(found), expected, atol=ROUNDING)
         assert short.fingerprint != toy.fingerprint
@@ -285,13 +289,13 @@ class TestTruncateDim:
     def test_keeps_lengths_for_dot(self, toy: Checkpoint, encoder: Any, tmp_path: Path) -> None:
         texts, store = make_sentences(10), EmbeddingStore(tmp_path)
         dot = open_checkpoint(str(toy.path), ModelSettings(similarity="dot", truncate_dim=8))
-        found = vectors_of(encode(dot, texts, "query", "", store, lambda: encoder))
+        found = vectors_of(encode(PromptedTexts(dot, texts, "query", ""), store, lambda: encoder))
         np.testing.assert_allclose(found, encoder.model.encode(texts.text.to_pylist())[:, :8], atol=10 * ROUNDING)
 
     def test_beyond_the_models_width_is_refused(self, toy: Checkpoint, encoder: Any, tmp_path: Path) -> None:
         wide = open_checkpoint(str(toy.path), ModelSettings(truncate_dim=64))
         with pytest.raises(UsageError, match="64 is more than the 32"):
-            encode(wide, make_sentences(5), "query", "", EmbeddingStore(tmp_path), lambda: encoder)
+            encode(PromptedTexts(wide, make_sentences(5), "query", ""), EmbeddingStore(tmp_path), lambda: encoder)
 
 
 class Spoilt:
@@ -329,8 +333,9 @@ def test_a_bad_vector_stops_the_run_and_names_the_text(model: Any, complaint: st
     checkpoint, encoder = from_object(model, name="spoilt")
     store, texts = EmbeddingStore(tmp_path), toy_texts(2100)
     with pytest.raises(CheckpointError, match=complaint):
-        encode(checkpoint, texts, "passage", "", store, lambda: encoder)
-    assert pending(checkpoint, texts, "passage", "", store) == 2100 - 1024  # the first shard is good and kept
+        encode(PromptedTexts(checkpoint, texts, "passage", ""), store, lambda: encoder)
+    left = pending(PromptedTexts(checkpoint, texts, "passage", ""), store)
+    assert left == 2100 - 1024  # the first shard is good and kept
 
 
 def test_float16_that_cannot_hold_a_value_is_refused(tmp_path: Path) -> None:
@@ -340,7 +345,12 @@ def test_float16_that_cannot_hold_a_value_is_refused(tmp_path: Path) -> None:
 
     checkpoint, encoder = from_object(Large(), ModelSettings(similarity="dot"), name="large")
     with pytest.raises(UsageError, match="--store-dtype float32"):
-        encode(checkpoint, toy_texts(5), "query", "", EmbeddingStore(tmp_path), lambda: encoder, store_dtype="float16")
+        encode(
+            PromptedTexts(checkpoint, toy_texts(5), "query", ""),
+            EmbeddingStore(tmp_path),
+            lambda: encoder,
+            store_dtype="float16",
+        )
 
 
 @pytest.mark.parametrize("dtype", CODINGS)
@@ -348,40 +358,42 @@ class TestCodedStores:
     def test_passages_are_coded_and_queries_stay_as_they_are(self, dtype: Coding, tmp_path: Path) -> None:
         checkpoint, encoder = from_object(SlowToy(0), name="toy")
         texts, store = toy_texts(1500), EmbeddingStore(tmp_path)
-        plain = encode(checkpoint, texts, "passage", "", store, lambda: encoder)
-        found = encode(checkpoint, texts, "passage", "", store, lambda: encoder, store_dtype=dtype)
+        plain = encode(PromptedTexts(checkpoint, texts, "passage", ""), store, lambda: encoder)
+        found = encode(PromptedTexts(checkpoint, texts, "passage", ""), store, lambda: encoder, store_dtype=dtype)
         expected = CodedRows(code(vectors_of(plain), dtype), dtype, 32)
         np.testing.assert_array_equal(vectors_of(found), expected[:])
         assert (found.fresh, plain.cosines) == (1500, None)
         assert found.cosines is not None
         assert {"int8": 0.999, "binary": 0.7}[dtype] < found.cosines[1] <= found.cosines[0] < 1
-        asked = encode(checkpoint, texts, "query", "", store, lambda: encoder)
-        again = encode(checkpoint, texts, "query", "", store, refuse, store_dtype=dtype)
-        assert pending(checkpoint, texts, "query", "", store, dtype) == 0
+        asked = encode(PromptedTexts(checkpoint, texts, "query", ""), store, lambda: encoder)
+        again = encode(PromptedTexts(checkpoint, texts, "query", ""), store, refuse, store_dtype=dtype)
+        assert pending(PromptedTexts(checkpoint, texts, "query", ""), store, dtype) == 0
         np.testing.assert_array_equal(vectors_of(again), vectors_of(asked))
         assert again.cosines is None
 
     def test_what_is_there_is_neither_encoded_nor_coded_again(self, dtype: Coding, tmp_path: Path) -> None:
         checkpoint, encoder = from_object(SlowToy(0), name="toy")
         texts, store = toy_texts(2100), EmbeddingStore(tmp_path)
-        first = encode(checkpoint, texts, "passage", "", store, lambda: encoder, store_dtype=dtype)
+        first = encode(PromptedTexts(checkpoint, texts, "passage", ""), store, lambda: encoder, store_dtype=dtype)
         before = content(tmp_path)
-        again = encode(checkpoint, texts, "passage", "", EmbeddingStore(tmp_path), refuse, store_dtype=dtype)
+        again = encode(
+            PromptedTexts(checkpoint, texts, "passage", ""), EmbeddingStore(tmp_path), refuse, store_dtype=dtype
+        )
         assert (again.fresh, again.cosines) == (0, first.cosines)
         path = next(tmp_path.glob("embeddings/*/*/000001.npy"))
         path.write_bytes(path.read_bytes()[:-5])
         store = EmbeddingStore(tmp_path)
-        assert pending(checkpoint, texts, "passage", "", store, dtype) == 1024
-        encode(checkpoint, texts, "passage", "", store, lambda: encoder, store_dtype=dtype)
+        assert pending(PromptedTexts(checkpoint, texts, "passage", ""), store, dtype) == 1024
+        encode(PromptedTexts(checkpoint, texts, "passage", ""), store, lambda: encoder, store_dtype=dtype)
         assert content(tmp_path) == before
 
     def test_shorter_vectors_are_cut_from_the_coded_ones(
         self, dtype: Coding, toy: Checkpoint, encoder: Any, tmp_path: Path
     ) -> None:
         texts, store = make_sentences(30), EmbeddingStore(tmp_path)
-        full = vectors_of(encode(toy, texts, "passage", "", store, lambda: encoder, store_dtype=dtype))
+        full = vectors_of(encode(PromptedTexts(toy, texts, "passage", ""), store, lambda: encoder, store_dtype=dtype))
         short = open_checkpoint(str(toy.path), ModelSettings(truncate_dim=8))
-        found = encode(short, texts, "passage", "", store, refuse, store_dtype=dtype)
+        found = encode(PromptedTexts(short, texts, "passage", ""), store, refuse, store_dtype=dtype)
         cut = full[:, :8] / np.linalg.norm(full[:, :8], axis=1, keepdims=True)
         np.testing.assert_allclose(vectors_of(found), CodedRows(code(cut, dtype), dtype, 8)[:], atol=ROUNDING)
 
@@ -450,34 +462,39 @@ class TestFaults:
 
         monkeypatch.setattr(disk, "sync", fill_up)
         with pytest.raises(EnvironmentFault, match="disk is full"):
-            encode(checkpoint, texts, "passage", "", store, lambda: encoder)
+            encode(PromptedTexts(checkpoint, texts, "passage", ""), store, lambda: encoder)
         monkeypatch.undo()
-        assert pending(checkpoint, texts, "passage", "", store) == self.ROWS - 2048
+        assert pending(PromptedTexts(checkpoint, texts, "passage", ""), store) == self.ROWS - 2048
 
 
 class TestProgress:
     def test_counts_every_text_that_is_encoded(self, toy: Checkpoint, encoder: Any, tmp_path: Path) -> None:
-        counted: list[int] = []
+        shown = Progress(50, 0.0)
         texts = make_sentences(50)
-        encode(toy, texts, "query", "", EmbeddingStore(tmp_path), lambda: encoder, advance=counted.append)
-        assert sum(counted) == 50
-        encode(toy, texts, "query", "", EmbeddingStore(tmp_path), refuse, advance=counted.append)
-        assert sum(counted) == 50
+        encode(PromptedTexts(toy, texts, "query", ""), EmbeddingStore(tmp_path), lambda: encoder, shown=shown)
+        assert shown.done == 50
+        encode(PromptedTexts(toy, texts, "query", ""), EmbeddingStore(tmp_path), refuse, shown=shown)
+        assert shown.done == 50
 
     def test_tells_the_share_of_the_devices_peak_once_it_is_worth_measuring(
         self, toy: Checkpoint, encoder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "MEASURED_AFTER", 0.0)
         told: list[float] = []
-        fresh = SentenceEncoder(encoder.model)
-        encode(toy, make_sentences(1500), "query", "", EmbeddingStore(tmp_path), lambda: fresh, tell=told.append)
+        shown, fresh = Progress(1500, 0.0), SentenceEncoder(encoder.model)
+        monkeypatch.setattr(Progress, "tell", lambda _, share: told.append(share))
+        encode(
+            PromptedTexts(toy, make_sentences(1500), "query", ""), EmbeddingStore(tmp_path), lambda: fresh, shown=shown
+        )
         assert len(told) == 2  # shards
         assert all(0 < share < 1 for share in told)
 
     def test_says_nothing_of_the_peak_after_a_moment(self, toy: Checkpoint, encoder: Any, tmp_path: Path) -> None:
-        fresh, told = SentenceEncoder(encoder.model), list[float]()
-        encode(toy, make_sentences(20), "query", "", EmbeddingStore(tmp_path), lambda: fresh, tell=told.append)
-        assert not told
+        fresh, shown = SentenceEncoder(encoder.model), Progress(20, 0.0)
+        encode(
+            PromptedTexts(toy, make_sentences(20), "query", ""), EmbeddingStore(tmp_path), lambda: fresh, shown=shown
+        )
+        assert shown.share is None
 
     def test_says_nothing_of_the_peak_where_the_device_has_no_room_to_measure_it(
         self, encoder: Any, monkeypatch: pytest.MonkeyPatch

@@ -14,10 +14,10 @@ import pytest
 from toy_task import write_task, write_vectors
 
 from clear_bench import question
-from clear_bench.api.foreign import foreign_system
 from clear_bench.api.identity import ANSWERED, ASKED, digests, identity
 from clear_bench.api.plan import Plan, make_plan
-from clear_bench.api.retriever import Retriever
+from clear_bench.api.retrievers.given import foreign_system
+from clear_bench.api.retrievers.protocol import Retriever
 from clear_bench.cli import invoke
 from clear_bench.documents import digest_of
 from clear_bench.qrels import judge_all

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clear_bench.api.evaluation import Evaluation, Output, evaluate_plans
 from clear_bench.api.plan import Plan, make_plans
-from clear_bench.api.retrieval import open_retriever
+from clear_bench.api.retrievers.open import open_retriever
 from clear_bench.disk import cache_at
 from clear_bench.readers import read
 from clear_bench.settings import Devices, Engine, ModelSettings, Precision, SearchSettings, StoreDtype

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clear_bench import metrics
 from clear_bench.api.plan import Plan
-from clear_bench.api.retriever import Ready, Search
+from clear_bench.api.retrievers.protocol import Ready, Search
 from clear_bench.rerank import without_own_ids
 from clear_bench.score import score, score_translations
 from clear_bench.types import Judgements, LanguagePair, Run, take_ascending

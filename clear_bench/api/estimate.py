@@ -12,11 +12,10 @@ import numpy as np
 
 from clear_bench import readers
 from clear_bench.api.plan import Read
-from clear_bench.encode import pending, stored_dtype
+from clear_bench.encode import PromptedTexts, pending, stored_dtype
 from clear_bench.errors import EnvironmentFault, UsageError
 from clear_bench.indexes import QUANTISED, open_index
 from clear_bench.indexes.quantised import code_bytes
-from clear_bench.models import passage_prompt, query_prompt
 from clear_bench.models.rows import strings
 from clear_bench.models.shape import Shape, Tokenise
 from clear_bench.quantise import CODINGS, Coding, row_bytes
@@ -154,15 +153,14 @@ def size_task(
 
 
 def _from_texts(side: Side, texts: Texts, instruction: str | None, inquiry: Inquiry) -> TextSet:
-    checkpoint = inquiry.checkpoint
-    prompt = query_prompt(checkpoint, instruction) if side == "query" else passage_prompt(checkpoint)
+    prompted = PromptedTexts.of(inquiry.checkpoint, texts, side, instruction)
     sample = sample_texts(texts, SAMPLE)
     mean_bytes = float(np.mean([len(text.encode()) for text in sample]))
     if inquiry.tokenise:
-        tokens = float(np.mean(inquiry.tokenise([prompt + text for text in sample])))
+        tokens = float(np.mean(inquiry.tokenise([prompted.prompt + text for text in sample])))
     else:
         tokens = mean_bytes / BYTES_PER_TOKEN
-    missing = pending(checkpoint, texts, side, prompt, inquiry.store, inquiry.store_dtype)
+    missing = pending(prompted, inquiry.store, inquiry.store_dtype)
     return TextSet(side, texts.language, len(texts), missing, tokens, mean_bytes)
 
 

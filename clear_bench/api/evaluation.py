@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from clear_bench.api.countable import NOT_COUNTED, uncountable
 from clear_bench.api.extension import Extension, is_answered, narrow, refuse_conflict, refuse_other_depth, widen
 from clear_bench.api.manifest import describe, judged_counts, now, provenance
 from clear_bench.api.plan import Plan
-from clear_bench.api.retriever import Retriever
+from clear_bench.api.retrievers.protocol import Retriever
 from clear_bench.disk import write_text
 from clear_bench.errors import CellsFailedError, InputError, OccupiedError
 from clear_bench.store.mteb_json import task_result
@@ -203,7 +203,7 @@ def _measure(
     counts = ready.counts | {"pairs": len(tables), "hits": hits, "ties": ties}
     whole = {**manifest, "counts": counts, **provenance(started, seconds, output.command)}
     if recalls := ready.recalls():
-        whole["recall_against_exact"] = recalls
+        whole["recall_against_exact"] = {side: asdict(recall) for side, recall in recalls.items()}
     table = pa.concat_tables(tables)
     if extension:
         table, whole = extension.joined(table), extension.told(whole)

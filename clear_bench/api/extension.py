@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from clear_bench import metrics, question
 from clear_bench.api.countable import uncountable
-from clear_bench.api.foreign import KIND as TREC
 from clear_bench.api.plan import Plan, make_plan
+from clear_bench.api.retrievers.given import KIND as TREC
+from clear_bench.api.retrievers.lexical import NAME as BM25
 from clear_bench.errors import TamperedError, UsageError
 from clear_bench.indexes import INDEXES
-from clear_bench.lexical import NAME as BM25
 from clear_bench.store.results import KEYS, RUN, Manifest, Result
 from clear_bench.store.trec import read_run
 from clear_bench.tasks import select_pairs

@@ -7,7 +7,7 @@ from typing import Any
 
 from clear_bench import question
 from clear_bench.api.plan import Plan
-from clear_bench.api.retriever import Retriever
+from clear_bench.api.retrievers.protocol import Retriever
 from clear_bench.documents import digest_of
 
 ASKED: Mapping[str, Callable[[Plan], object]] = {

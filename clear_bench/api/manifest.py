@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from clear_bench import __version__
-from clear_bench.api.encoded import first_texts
 from clear_bench.api.identity import digests, identity
 from clear_bench.api.plan import Plan
-from clear_bench.api.retriever import Retriever
+from clear_bench.api.retrievers.dense import first_texts
+from clear_bench.api.retrievers.protocol import Retriever
 from clear_bench.readers.given import brought
 
 PACKAGES = (
@@ -55,7 +55,7 @@ def describe(plan: Plan, retriever: Retriever, folder: Path | None = None) -> di
     task, checkpoint, named = plan.task, retriever.checkpoint, digests(plan)
     return {
         "identity": identity(named, retriever),
-        "kind": getattr(retriever, "kind", "measured"),
+        "kind": retriever.kind,
         "model": {
             "name": checkpoint.name,
             "slug": checkpoint.slug,

@@ -66,8 +66,9 @@ def trec(
 ) -> None:
     """Import TREC run files: they are scored here, query by query, and compare like runs of ours."""
     from clear_bench.api.evaluation import Output, evaluate_plans
-    from clear_bench.api.foreign import foreign_system, plan_by_qrels
+    from clear_bench.api.foreign import plan_by_qrels
     from clear_bench.api.plan import make_plans
+    from clear_bench.api.retrievers.given import foreign_system
     from clear_bench.readers.trec import read_trec_qrels
 
     files = _pair_files("--run", runs)

@@ -81,7 +81,7 @@ def run(
     """
     from clear_bench.api.evaluation import Output, evaluate_plans
     from clear_bench.api.plan import make_plans
-    from clear_bench.api.retrieval import open_retriever
+    from clear_bench.api.retrievers.open import open_retriever
 
     chosen, read = resolve(tasks)
     plans = make_plans(
@@ -197,8 +197,8 @@ def _encoded(
 
     What the model's files forbid is raised here as it would be in the run.
     """
-    from clear_bench.api.encoded import first_texts
-    from clear_bench.api.retrieval import open_retriever
+    from clear_bench.api.retrievers.dense import first_texts
+    from clear_bench.api.retrievers.open import open_retriever
 
     here = replace(search_settings, engine="local", devices=None)
     try:

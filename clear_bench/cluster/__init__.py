@@ -25,13 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clear_bench.cluster.index import RayIndex
-from clear_bench.cluster.worker import Loading, Opening, Part, Worker, part_of
+from clear_bench.cluster.worker import Loading, Opening, Part, Worker, unit_of
 from clear_bench.disk import system_fault
+from clear_bench.encode import PromptedTexts
 from clear_bench.errors import EnvironmentFault, MissingExtraError, UserError
 from clear_bench.indexes import Precision
 from clear_bench.indexes.rows import Hits
 from clear_bench.models.rows import Advance, EncodedRows
-from clear_bench.types import Side, Texts
 
 __all__ = ["Loading", "RayCluster", "is_installed"]
 
@@ -59,12 +59,12 @@ class RayCluster:
     """Where the cluster's head and this machine's node listen."""
 
     def encode(
-        self, texts: Texts, parts: Sequence[range], side: Side, prompt: str, advance: Advance
+        self, texts: PromptedTexts, parts: Sequence[range], advance: Advance
     ) -> Iterator[tuple[range, EncodedRows]]:
-        """Encode parts of a text set on all workers; gives each as soon as it is done, in any order."""
+        """Encode parts of a text set on all workers. Yield each as soon as it is done, in any order."""
 
         def start(actor: Any, rows: range) -> Any:  # Any: Ray's handles
-            return actor.encode.remote(self.loading, part_of(texts, rows), side, prompt)
+            return actor.encode.remote(unit_of(self.loading, texts, rows))
 
         for rows, encoded in self._each(start, parts):
             advance(len(rows))

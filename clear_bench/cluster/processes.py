@@ -14,27 +14,17 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import Any, Protocol, TypeVar
 
-from clear_bench.cluster.worker import Loading, Worker, part_of
+from clear_bench.cluster.worker import Loading, Unit, Worker, unit_of
 from clear_bench.disk import refuse_system_faults, system_fault
+from clear_bench.encode import PromptedTexts
 from clear_bench.errors import EnvironmentFault, UserError
 from clear_bench.models.rows import Advance, EncodedRows
-from clear_bench.types import Side, Texts
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 TRIES = 3
 """How many workers may die over one shard."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What a worker is told to encode."""
-
-    loading: Loading
-    texts: Texts
-    side: Side
-    prompt: str
 
 
 class Place(Protocol):
@@ -76,26 +66,24 @@ class Workers:
         return [future.result() for future in futures]
 
     def encode(
-        self, texts: Texts, parts: Sequence[range], side: Side, prompt: str, advance: Advance
+        self, texts: PromptedTexts, parts: Sequence[range], advance: Advance
     ) -> Iterator[tuple[range, EncodedRows]]:
-        """Encode parts of a text set; gives each as soon as it is done, in any order."""
+        """Encode parts of a text set. Yield each as soon as it is done, in any order."""
         running: set[Future[tuple[range, EncodedRows]]] = set()
         for rows in parts:
             # A few more than there are workers, so that none waits for the disk, and memory stays bounded.
             if len(running) > len(self.places):
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
-            running.add(self._waiting.submit(self._encode, texts, rows, side, prompt, advance))
+            running.add(self._waiting.submit(self._encode, texts, rows, advance))
         for future in as_completed(running):
             yield future.result()
 
-    def _encode(
-        self, texts: Texts, rows: range, side: Side, prompt: str, advance: Advance
-    ) -> tuple[range, EncodedRows]:
+    def _encode(self, texts: PromptedTexts, rows: range, advance: Advance) -> tuple[range, EncodedRows]:
         """Let the next free worker encode some rows, and the one that replaces it where it dies."""
-        place, end = self._free.get(), ""
+        place, end, language = self._free.get(), "", texts.texts.language
         try:
-            unit = Unit(self._loading_on(place.device), part_of(texts, rows), side, prompt)
+            unit = unit_of(self._loading_on(place.device), texts, rows)
             for _ in range(TRIES):
                 told = _Told(advance, self._lock)
                 try:
@@ -110,7 +98,7 @@ class Workers:
         finally:
             self._free.put(place)
         msg = (
-            f"{TRIES} workers on {place.device} died over the same {len(rows):,} texts in {texts.language} ({end}); "
+            f"{TRIES} workers on {place.device} died over the same {len(rows):,} texts in {language} ({end}); "
             "where memory ran out, give fewer --devices or a smaller --batch-tokens. Finished shards are kept: run the "
             "same command again"
         )
@@ -158,7 +146,7 @@ def serve(connection: Connection) -> None:
             return
         answer: Any  # Any: what `_ask` knows
         try:
-            answer = worker.encode(unit.loading, unit.texts, unit.side, unit.prompt, connection.send)
+            answer = worker.encode(unit, connection.send)
         except ConnectionError:
             return
         except Exception as error:  # raised again over there, where the command ends

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clear_bench.disk import cache_at
+from clear_bench.encode import PromptedTexts
 from clear_bench.errors import CheckpointError
 from clear_bench.indexes import Precision, open_index
 from clear_bench.indexes.rows import Hits
@@ -18,6 +19,9 @@ from clear_bench.models import open_checkpoint
 from clear_bench.models.rows import Advance, EncodedRows, strings
 from clear_bench.settings import ModelSettings
 from clear_bench.types import Side, Texts
+
+if TYPE_CHECKING:
+    from clear_bench.models import Encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,16 @@ class Loading:
     settings: ModelSettings
     cache: Path
     """Where the process of the run keeps built models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The texts of one shard, and how a worker encodes them."""
+
+    loading: Loading
+    texts: Texts
+    side: Side
+    prompt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +75,15 @@ class Worker:
     """What runs in a worker's process; it keeps the model that it loaded last."""
 
     def __init__(self) -> None:
-        self._encoder: Any = None  # Any: an encoder of any kind
+        self._encoder: Encoder | None = None
         self._loaded = ""
 
-    def encode(
-        self, loading: Loading, texts: Texts, side: Side, prompt: str, advance: Advance = lambda _: None
-    ) -> EncodedRows:
+    def encode(self, unit: Unit, advance: Advance = lambda _: None) -> EncodedRows:
         """Encode one shard's texts."""
-        if self._loaded != loading.fingerprint:
+        if self._encoder is None or self._loaded != unit.loading.fingerprint:
             self._encoder = None  # its memory goes first
-            self._encoder, self._loaded = _load(loading), loading.fingerprint
-        encoded: EncodedRows = self._encoder.encode(texts, range(len(texts)), side, prompt, advance)
-        return encoded
+            self._encoder, self._loaded = _load(unit.loading), unit.loading.fingerprint
+        return self._encoder.encode(unit.texts, range(len(unit.texts)), unit.side, unit.prompt, advance)
 
     def search(
         self, parts: Sequence[Part], opening: Opening, queries: NDArray[np.float32], k: int
@@ -88,16 +99,17 @@ class Worker:
         return Path(path).is_file()
 
 
-def part_of(texts: Texts, rows: range) -> Texts:
-    """Copy some rows out, so that only they travel."""
+def unit_of(loading: Loading, texts: PromptedTexts, rows: range) -> Unit:
+    """Copy some rows out, so that only they travel to the worker."""
     import pyarrow as pa
 
-    ids: list[str] = texts.ids.slice(rows.start, len(rows)).to_pylist()
-    copied, text = (pa.chunked_array([pa.array(column, pa.string())]) for column in (ids, strings(texts, rows)))
-    return Texts(texts.language, copied, text, "", "")
+    whole = texts.texts
+    ids: list[str] = whole.ids.slice(rows.start, len(rows)).to_pylist()
+    copied, text = (pa.chunked_array([pa.array(column, pa.string())]) for column in (ids, strings(whole, rows)))
+    return Unit(loading, Texts(whole.language, copied, text, "", ""), texts.side, texts.prompt)
 
 
-def _load(loading: Loading) -> Any:  # Any: an encoder of any kind
+def _load(loading: Loading) -> Encoder:
     from clear_bench.models.loading import load_encoder
 
     with cache_at(loading.cache):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_bench.errors import InputError
+from clear_bench.errors import InputError, UsageError
 from clear_bench.types import Embeddings
 
 Arithmetic = Literal["fp64", "fp32", "tf32", "fp16", "bf16"]
@@ -133,6 +133,26 @@ def check_width(vectors: NDArray[Any], dimensions: int, side: str) -> None:
     if vectors.ndim != 2 or vectors.shape[1] != dimensions:
         msg = f"{side} vectors have the shape {vectors.shape}, not [n, {dimensions}]; encode both sides with one model"
         raise InputError(msg)
+
+
+def check_depth(depth: int) -> None:
+    """Refuse a search for no hits."""
+    if depth < 1:
+        msg = f"depth {depth}: at least 1 hit must be asked for"
+        raise UsageError(msg)
+
+
+def count_ties(similarities: NDArray[np.float32]) -> int:
+    """Count the hits that share their similarity with another hit of the same query; each row is descending."""
+    return int(both_sides(similarities[:, :-1] == similarities[:, 1:]).sum())
+
+
+def both_sides(gaps: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark the hits on either side of the marked gaps between neighbours."""
+    hits = np.zeros((len(gaps), gaps.shape[1] + 1), dtype=bool)
+    hits[:, :-1] = gaps
+    hits[:, 1:] |= gaps
+    return hits
 
 
 def norms(vectors: NDArray[np.float32], side: str, start: int = 0) -> NDArray[np.float32]:

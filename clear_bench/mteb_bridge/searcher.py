@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from clear_bench.api.retrieval import open_encoder
+from clear_bench.api.retrievers.open import open_encoder
 from clear_bench.disk import cache_at, cache_root
-from clear_bench.encode import encode, pending
+from clear_bench.encode import PromptedTexts, encode, pending
 from clear_bench.errors import InputError, UsageError
-from clear_bench.models import passage_prompt, query_prompt
 from clear_bench.mteb_bridge.datasets import passage_texts, query_texts
 from clear_bench.mteb_bridge.naming import model_meta
 from clear_bench.progress import progress
@@ -75,7 +74,7 @@ class Searcher:
         """Encode the texts of a corpus that the store lacks. mteb calls it, with settings that are not needed here."""
         texts = passage_texts(corpus, hf_subset)
         if self._passages is None or self._passages.digest != texts.digest:
-            self._vectors = self._encode(texts, "passage", passage_prompt(self.checkpoint), task_metadata)
+            self._vectors = self._encode(texts, "passage", task_metadata)
             self._passages, self._searcher = texts, None
 
     def search(
@@ -93,8 +92,7 @@ class Searcher:
             msg = "there is no corpus to search yet; mteb calls `index` first"
             raise UsageError(msg)
         passages, texts = self._passages, query_texts(queries, hf_subset)
-        prompt = query_prompt(self.checkpoint, task_instruction(task_metadata))
-        vectors = self._encode(texts, "query", prompt, task_metadata)
+        vectors = self._encode(texts, "query", task_metadata)
         rows, pair = np.arange(len(texts)), LanguagePair(hf_subset, hf_subset)
         if top_ranked is None:
             run = self._opened(passages).search(vectors, rows, pair, top_k)
@@ -103,18 +101,19 @@ class Searcher:
             run = rerank(vectors, rows, [self._vectors], passages.ids, pair, top_k, candidates)
         return _as_mteb(run, texts, passages)
 
-    def _encode(self, texts: Texts, side: Side, prompt: str, task: TaskMetadata) -> Embeddings:
-        key = (side, prompt, texts.text_digest)
+    def _encode(self, texts: Texts, side: Side, task: TaskMetadata) -> Embeddings:
+        prompted = PromptedTexts.of(self.checkpoint, texts, side, task_instruction(task))
+        key = (side, prompted.prompt, texts.text_digest)
         if key not in self._opened_sets:
             if len(self._opened_sets) == _OPEN:
                 self._opened_sets.clear()
-            self._opened_sets[key] = self._from_store(texts, side, prompt, task)
+            self._opened_sets[key] = self._from_store(prompted, task)
         return self._opened_sets[key]
 
-    def _from_store(self, texts: Texts, side: Side, prompt: str, task: TaskMetadata) -> Embeddings:
-        about = (self.checkpoint, texts, side, prompt, self._store)
-        with progress(pending(*about, self._store_dtype), f"encoding {task.name}") as shown:
-            done = encode(*about, self._encoder, store_dtype=self._store_dtype, advance=shown, tell=shown.tell)
+    def _from_store(self, texts: PromptedTexts, task: TaskMetadata) -> Embeddings:
+        count = pending(texts, self._store, self._store_dtype)
+        with progress(count, f"encoding {task.name}", work=count * texts.mean_bytes) as shown:
+            done = encode(texts, self._store, self._encoder, store_dtype=self._store_dtype, shown=shown)
         self.encoded += done.fresh
         return done.embeddings
 

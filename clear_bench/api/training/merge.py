@@ -11,7 +11,7 @@ from typing import Literal
 from clear_bench import compare
 from clear_bench.api.evaluation import evaluate_saved
 from clear_bench.api.plan import Plan
-from clear_bench.api.retrieval import open_retriever
+from clear_bench.api.retrievers.open import open_retriever
 from clear_bench.api.training.sweep_table import difference_cell
 from clear_bench.documents import read_as
 from clear_bench.errors import InputError, UsageError

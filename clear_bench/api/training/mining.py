@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from clear_bench.api.retrieval import DenseRetriever, open_retriever
-from clear_bench.api.retriever import Retriever
+from clear_bench.api.retrievers.dense import DenseRetriever
+from clear_bench.api.retrievers.lexical import LexicalSearcher
+from clear_bench.api.retrievers.open import open_retriever
+from clear_bench.api.retrievers.protocol import Retriever
 from clear_bench.disk import atomic_write, write_text
-from clear_bench.encode import encode
-from clear_bench.lexical import LexicalSearcher
-from clear_bench.models import passage_prompt, query_prompt
+from clear_bench.encode import PromptedTexts, encode
 from clear_bench.search import Searcher
 from clear_bench.settings import ModelSettings
 from clear_bench.train.files import provenance_file, read_provenance
@@ -119,8 +119,8 @@ def _retrieve(
     if not isinstance(retriever, DenseRetriever):
         return _by_words(queries, passages, gold, depth)
     checkpoint, store, encoder = retriever.checkpoint, retriever.store, retriever.encoder
-    asked = encode(checkpoint, queries, "query", query_prompt(checkpoint, ""), store, encoder).embeddings
-    known = encode(checkpoint, passages, "passage", passage_prompt(checkpoint), store, encoder).embeddings
+    asked = encode(PromptedTexts.of(checkpoint, queries, "query"), store, encoder).embeddings
+    known = encode(PromptedTexts.of(checkpoint, passages, "passage"), store, encoder).embeddings
     run = Searcher([known], passages.ids, retriever.index, retriever.device).search(asked, rows, PAIR, depth)
     vectors = asked.take(rows)
     own = np.stack([(vectors * known.take(np.maximum(column, 0))).sum(axis=1) for column in gold.T])

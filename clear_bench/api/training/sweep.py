@@ -11,7 +11,7 @@ from pathlib import Path
 from clear_bench import compare
 from clear_bench.api.evaluation import evaluate_saved
 from clear_bench.api.plan import Plan
-from clear_bench.api.retrieval import open_retriever
+from clear_bench.api.retrievers.open import open_retriever
 from clear_bench.api.summary import summarise_results
 from clear_bench.api.training.evaluator import make_evaluator
 from clear_bench.api.training.mining import with_mined
