@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from clear_bench.api.plan import Plan
 from clear_bench.api.retrievers.protocol import Rows, Search, searching
+from clear_bench.documents import digest_of
 from clear_bench.errors import InputError
 from clear_bench.indexes.bm25 import BM25, K1, B
 from clear_bench.indexes.rows import Hits, check_depth
-from clear_bench.documents import digest_of
 from clear_bench.rerank import ranked_run, tie_order
 from clear_bench.search import Recall
 from clear_bench.types import Checkpoint, Judgements, LanguagePair, Run, Texts
