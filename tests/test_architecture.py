@@ -14,8 +14,8 @@ import clear_bench
 PACKAGE = Path(clear_bench.__file__).parent
 ROOMS = [
     *("types", "errors", "registry", "languages", "settings", "progress", "quantise", "stats", "metrics", "losses"),
-    *("disk", "documents", "json_schema", "question", "qrels", "store", "tasks", "models", "indexes", "render"),
-    *("console", "readers", "encode", "cluster", "rerank", "search", "score", "compare", "gate", "report"),
+    *("disk", "retry", "hub", "documents", "json_schema", "question", "qrels", "store", "tasks", "models", "indexes"),
+    *("render", "console", "readers", "encode", "cluster", "rerank", "search", "score", "compare", "gate", "report"),
     *("leaderboard", "train", "api", "mteb_bridge", "cli"),
 ]
 """The order in which data flow: a room imports what stands left of it."""

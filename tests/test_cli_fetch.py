@@ -81,7 +81,7 @@ def test_a_download_that_was_changed_in_the_cache_is_fetched_again(
         target.write_bytes((official / target.name).read_bytes())
 
     monkeypatch.setattr("clear_bench.readers.web.download", download)
-    monkeypatch.setattr("clear_bench.readers.hub.is_offline", lambda: False)
+    monkeypatch.setattr("clear_bench.hub.is_offline", lambda: False)
     fetch = ["fetch", str(card), "--pairs", "fi:en"]
     for _ in range(2):
         assert invoke(fetch) == 0

@@ -11,9 +11,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clear_bench import hub
 from clear_bench.disk import sha256_file
 from clear_bench.errors import CardError, DataError, EnvironmentFault
-from clear_bench.readers import archives, hub, web
+from clear_bench.readers import archives, repositories, web
 from clear_bench.readers.cache import datasets_folder, digest, is_changed, note_digest, short_name
 from clear_bench.readers.origins import Origin, entry, origin
 
@@ -61,7 +62,7 @@ class Source:
         found = self._files()
         for path in found:
             if self.origin.kind == "hub":
-                hub.check_content(path)
+                repositories.check_content(path)
             check_hash(self.task, path)
         return [self._member(path) for path in found]
 
@@ -75,7 +76,7 @@ class Source:
                 msg = f"card {self.task.name}: {self.task.source['path']} has no copy of {self.entry}"
                 raise CardError(msg)
             return found
-        return hub.fetch(self.origin, self.offline) if self.origin.kind == "hub" else [self._downloaded()]
+        return repositories.fetch(self.origin, self.offline) if self.origin.kind == "hub" else [self._downloaded()]
 
     def _downloaded(self) -> Path:
         path = datasets_folder() / WEB / short_name(self.origin.place) / self.origin.file_name
@@ -142,7 +143,7 @@ def copies(wanted: Origin, folder: Path) -> list[Path]:
         readme = root / "README.md"
         if wanted.config and not readme.is_file():
             continue
-        found = hub.matching(root, hub.declared(readme, wanted) if wanted.config else [wanted.path])
+        found = repositories.matching(root, repositories.declared(readme, wanted) if wanted.config else [wanted.path])
         if found:
             return found
     return []

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from clear_bench.disk import disk_faults
 from clear_bench.errors import CardError, EnvironmentFault
-from clear_bench.readers.retry import BusyError, asked_wait, attempt, may_pass
+from clear_bench.retry import BusyError, asked_wait, attempt, may_pass
 
 _BLOCK = 1 << 20
 _TIMEOUT = 60

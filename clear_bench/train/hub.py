@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clear_bench.errors import DataError, EnvironmentFault, UsageError
-from clear_bench.readers import hub
+from clear_bench.readers import repositories
 from clear_bench.readers.cells import is_table
 from clear_bench.readers.origins import hub_file
 from clear_bench.train.parts import DataPart
@@ -47,7 +47,7 @@ def load(data: DataPart) -> Any:  # Any: a datasets.Dataset
 
 def _local(name: str) -> list[Path]:
     origin = hub_file(name)
-    return [Path(name)] if origin is None else hub.fetch(origin, offline=False)
+    return [Path(name)] if origin is None else repositories.fetch(origin, offline=False)
 
 
 def _is_plain(config: Any, names: list[str]) -> bool:  # Any: the settings of a builder
