@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from clear_bench import question
-from clear_bench.api.plan import Plan
+from clear_bench.api.plan import Plan, Read, make_plan
 from clear_bench.api.retrievers.protocol import Retriever
 from clear_bench.documents import digest_of
+from clear_bench.errors import NotComparableError
+from clear_bench.store.results import Result
+from clear_bench.tasks import Task, select_pairs
 
 ASKED: Mapping[str, Callable[[Plan], object]] = {
     "task": lambda plan: plan.task.name,
@@ -39,3 +42,27 @@ def identity(named: Mapping[str, Any], retriever: Retriever) -> str:  # Any: JSO
     """Name a result by its `digests` and what found the passages: the same scores with the same intervals."""
     found = {name: value(retriever) for name, value in ANSWERED.items()}
     return digest_of({**found, "question": named["question"], "clusters": named["clusters"]})
+
+
+def plan_again(result: Result, task: Task, read: Read) -> Plan:
+    """Plan what a result has measured, with a task that `read` can read.
+
+    Raises `NotComparableError` where the collection on this machine is not the one that was evaluated.
+    """
+    made = result.manifest
+    foreign = [pair for pair in result.pairs if pair not in select_pairs(task, [str(pair)])]
+    if foreign:
+        msg = f"{result.path}: the task {task.name!r} has no pair {foreign[0]}; give the card that was evaluated"
+        raise NotComparableError(msg)
+    plan = make_plan(
+        task,
+        result.pairs,
+        metric_names=made["task"]["metrics"],
+        limit=made["limit"],
+        run_depth=made["run_depth"],
+        read=read,
+    )
+    if digests(plan)["question"] != made["digests"]["question"]:
+        msg = f"{result.path}: the collection of {task.name!r} on this machine differs from the one that was evaluated"
+        raise NotComparableError(msg)
+    return plan

@@ -12,15 +12,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from clear_bench import metrics, readers
-from clear_bench.api.identity import digests
-from clear_bench.api.plan import Plan, Read, make_plan
+from clear_bench.api.identity import plan_again
+from clear_bench.api.plan import Plan, Read
 from clear_bench.compare.pairing import MEANS
-from clear_bench.errors import NotComparableError, TamperedError
+from clear_bench.errors import TamperedError
 from clear_bench.qrels import find_rows
 from clear_bench.score import score
 from clear_bench.store.results import SCORES, Result
 from clear_bench.store.trec import read_run
-from clear_bench.tasks import Task, select_pairs
+from clear_bench.tasks import Task
 from clear_bench.types import Judgements, Run
 
 TOLERANCE = 1e-12
@@ -56,22 +56,8 @@ def verify_result(result: Result, task: Task, read: Read = readers.read) -> Veri
     Raises `TamperedError` naming the first pair and metric that differ, and `NotComparableError` when the collection on
     this machine is not the one that was evaluated.
     """
-    made, hits = result.manifest, read_run(result)
-    foreign = [pair for pair in result.pairs if pair not in select_pairs(task, [str(pair)])]
-    if foreign:
-        msg = f"{result.path}: the task {task.name!r} has no pair {foreign[0]}; give the card that was evaluated"
-        raise NotComparableError(msg)
-    plan = make_plan(
-        task,
-        result.pairs,
-        metric_names=made["task"]["metrics"],
-        limit=made["limit"],
-        run_depth=made["run_depth"],
-        read=read,
-    )
-    if digests(plan)["question"] != made["digests"]["question"]:
-        msg = f"{result.path}: the collection of {task.name!r} on this machine differs from the one that was evaluated"
-        raise NotComparableError(msg)
+    hits = read_run(result)
+    plan = plan_again(result, task, read)
     beyond = {name: reason for name in plan.metrics if (reason := _why_not(name, plan))}
     able = tuple(name for name in plan.metrics if name not in beyond)
     for judgements in plan.judgements:

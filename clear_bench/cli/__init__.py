@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "baseline": ("clear_bench.cli.baseline:baseline", "Accept, show or diff committed baselines."),
     "report": ("clear_bench.cli.report:report", "Write results as Markdown, HTML, LaTeX, CSV or JSON."),
     "leaderboard": ("clear_bench.cli.leaderboard:leaderboard", "Render leaderboards from checked results."),
+    "geometry": ("clear_bench.cli.geometry:geometry", "Measure how near languages lie in a model's space."),
     "train": ("clear_bench.cli.train:train", "Train a checkpoint from a recipe."),
     "sweep": ("clear_bench.cli.sweep:sweep", "Compare training losses on identical batches."),
     "merge": ("clear_bench.cli.merge:merge", "Interpolate two checkpoints and show the English trade-off."),

@@ -1,0 +1,178 @@
+"""`clear-bench geometry`: how a model lays out languages in its space, from the vectors in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clear_bench.cli.options import (
+    COUNT,
+    REPLICATES,
+    SEED,
+    Command,
+    cache_option,
+    json_option,
+    model_options,
+    option,
+    store_dtype_option,
+    with_settings,
+)
+from clear_bench.cli.task_names import resolve
+from clear_bench.console import note, say, say_json
+from clear_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from clear_bench.api.geometry import Drawn
+    from clear_bench.api.plan import Read
+    from clear_bench.geometry import Space
+    from clear_bench.settings import ModelSettings, StoreDtype
+    from clear_bench.tasks import Task
+
+SCHEMA = "clear-bench/geometry/1"
+
+
+@click.command(cls=Command)
+@click.argument("model", metavar="RESULT|MODEL")
+@option("--tasks", help="Tasks, groups, card paths or mteb:NAME, comma-separated; default: all that RESULT has.")
+@option("--pairs", default="all", show_default=True, help="Of MODEL: query:passage, en:en, *:en, direct ...")
+@option("--sample", type=COUNT, default=2000, show_default=True, help="Texts of a language that are measured at most.")
+@option("--resamples", type=REPLICATES, default=2000, show_default=True, help="0: no intervals in JSON.")
+@option("--seed", type=SEED, default=0, show_default=True, help="Of the samples and the resampling.")
+@option("--vectors", type=click.Path(path_type=Path), help="Folder of precomputed vectors of MODEL.")
+@model_options
+@store_dtype_option
+@cache_option
+@json_option
+@with_settings("model_settings")
+def geometry(
+    model: str,
+    tasks: str | None,
+    pairs: str,
+    sample: int,
+    resamples: int,
+    seed: int,
+    vectors: Path | None,
+    store_dtype: StoreDtype,
+    as_json: bool,
+    model_settings: ModelSettings,
+) -> None:
+    """Measure the space: how near translations are, how much language shows, hubs, isotropy.
+
+    RESULT is OUT/<model> or OUT/<model>/<task>: its vectors come from the store, nothing is encoded, and its scores are
+    explained. Of a MODEL (folder, hub id, embedded:NAME), texts that are not in the store are encoded.
+    """
+    from clear_bench.api.geometry import Drawn
+
+    drawn = Drawn(sample, seed)
+    if _is_result(Path(model)):
+        if vectors:
+            msg = f"{model} is a result, whose vectors are in the store; leave out --vectors"
+            raise UsageError(msg)
+        spaces = _of_results(Path(model), tasks, drawn, resamples, model_settings.offline)
+    else:
+        spaces = _of_model(model, tasks, pairs, drawn, vectors, store_dtype, model_settings)
+    if as_json:
+        found = list(spaces)
+        if len(found) > 1:
+            msg = f"--json describes one task, and these are {len(found)}; name one of them in --tasks"
+            raise UsageError(msg)
+        say_json(document(found[0], resamples, seed), 1)
+        return
+    for i, space in enumerate(spaces):
+        say() if i else None
+        show(space)
+
+
+def document(space: Space, replicates: int, seed: int) -> dict[str, Any]:  # Any: JSON
+    """Lay out what was measured as `clear-bench/geometry/1`."""
+    from clear_bench.geometry import measures
+
+    rows = [*measures(space.cells, replicates=replicates, seed=seed), *space.explained]
+    return {"schema": SCHEMA, "model": space.model, "task": space.task, "measures": [asdict(row) for row in rows]}
+
+
+def show(space: Space) -> None:
+    """Print the tables of one task."""
+    from clear_bench.render.geometry import geometry_tables
+    from clear_bench.render.writers import write_terminal
+
+    for i, table in enumerate(geometry_tables(space)):
+        say() if i else None
+        write_terminal(table)
+    for line in space.notes:
+        note(f"note: {line}")
+
+
+def _is_result(path: Path) -> bool:
+    from clear_bench.store.results import MANIFEST
+
+    return (path / MANIFEST).is_file() or (path.is_dir() and any(path.glob(f"[!.]*/{MANIFEST}")))
+
+
+def _of_model(
+    model: str,
+    tasks: str | None,
+    pairs: str,
+    drawn: Drawn,
+    vectors: Path | None,
+    store_dtype: StoreDtype,
+    settings: ModelSettings,
+) -> Iterator[Space]:
+    from clear_bench.api.geometry import survey
+    from clear_bench.api.plan import make_plans
+    from clear_bench.api.retrieval import DenseRetriever, open_retriever
+    from clear_bench.settings import SearchSettings
+
+    if not tasks:
+        msg = f"{model} is not a result folder; name the tasks to measure it on with --tasks"
+        raise UsageError(msg)
+    chosen, read = resolve(tasks)
+    plans = make_plans(chosen, [pairs], offline=settings.offline, read=read)
+    retriever = open_retriever(model, settings, SearchSettings(store_dtype=store_dtype), vectors=vectors)
+    if not isinstance(retriever, DenseRetriever):
+        msg = f"{model} has no vectors, so there is no geometry to measure"
+        raise UsageError(msg)
+    for plan in plans:
+        ready = retriever.prepare(plan)
+        yield survey(
+            retriever.checkpoint.name,
+            plan,
+            {language: one.embeddings for language, one in ready.queries.items()},
+            {language: one.embeddings for language, one in ready.passages.items()},
+            retriever.checkpoint.similarity,
+            drawn,
+        )
+
+
+def _of_results(path: Path, tasks: str | None, drawn: Drawn, replicates: int, offline: bool) -> Iterator[Space]:
+    from clear_bench.api.explained import explain
+    from clear_bench.api.stored import survey_result
+    from clear_bench.score import means
+    from clear_bench.store.results import read_results
+
+    results = read_results(path)
+    cards = _cards(tasks or ",".join(result.card for result in results))
+    chosen = [result for result in results if result.task in cards]
+    if not chosen:
+        msg = f"{path} has no result of {', '.join(cards)}; it has {', '.join(one.task for one in results)}"
+        raise UsageError(msg)
+    for result in chosen:
+        space = survey_result(result, *cards[result.task], drawn, offline=offline)
+        scores = {
+            pair: mean.value
+            for pair, mean in means(result.scores, result.manifest["task"]["main_metric"]).items()
+            if mean.value is not None
+        }
+        found, notes = explain(scores, space.cells, replicates=replicates, seed=drawn.seed)
+        yield replace(space, explained=found, notes=[*space.notes, *notes])
+
+
+def _cards(names: str) -> dict[str, tuple[Task, Read]]:
+    from clear_bench.api.plan import look_up
+
+    chosen, read = resolve(names)
+    return {task.name: (task, read) for task in look_up(chosen)}
