@@ -254,7 +254,8 @@ def test_intervals_are_the_same_for_the_same_seed_and_hold_the_value() -> None:
     parts = np.random.default_rng(0).uniform(0.5, 1.0, 80)
     one, again = (measures([cell(parts)], replicates=500, seed=3)[0] for _ in range(2))
     assert one == again
-    assert one.lower is not None and one.upper is not None
+    assert one.lower is not None
+    assert one.upper is not None
     assert 0.5 < one.lower < one.value < one.upper <= 1.0
     # The error of a mean of 80 uniform values of width .5 is .144 / 9 = .016: the interval is about .063 wide.
     assert one.upper - one.lower == pytest.approx(0.063, rel=0.3)
@@ -290,6 +291,7 @@ def test_regression_finds_what_made_the_scores() -> None:
     found = geometry.regress(scores, predictors, pairs, replicates=300)
     assert found is not None
     assert found.coefficients == pytest.approx([0.05 * predictors[:, 0].std(), 0], abs=0.003)
-    assert found.lower[0] > 0.03 and found.lower[1] < 0 < found.upper[1]
+    assert found.lower[0] > 0.03
+    assert found.lower[1] < 0 < found.upper[1]
     assert found.explained > 0.9
     assert geometry.regress(scores[:5], predictors[:5], pairs[:5], replicates=10) is None

@@ -24,6 +24,8 @@ class About(NamedTuple):
     title: str
     ends: Ends = (-np.inf, np.inf)
     """The least and the greatest value that it can have."""
+    is_counted: bool = False
+    """Whether each text counts as 0 or 1, so that one may lie at an end where nobody has seen one."""
 
 
 SHARE: Ends = (0.0, 1.0)
@@ -32,16 +34,16 @@ POSITIVE: Ends = (0.0, np.inf)
 MEASURES: Mapping[str, About] = {
     "translation_cosine": About("cosine of translations", COSINE),
     "random_cosine": About("cosine of other texts, across languages", COSINE),
-    "bitext_accuracy": About("translations found (ratio margin)", SHARE),
+    "bitext_accuracy": About("translations found (ratio margin)", SHARE, True),
     "centroid_distance": About("distance of language centroids", POSITIVE),
     "english_pull": About("nearer to English than to each other by", COSINE),
     "language_variance_share": About("variance that language explains", SHARE),
-    "language_probe_accuracy": About("language told by a linear probe", SHARE),
-    "language_centroid_accuracy": About("language told by the nearest centroid", SHARE),
+    "language_probe_accuracy": About("language told by a linear probe", SHARE, True),
+    "language_centroid_accuracy": About("language told by the nearest centroid", SHARE, True),
     "language_chance": About("language told by chance", SHARE),
     "first_foreign_rank": About("rank of the first hit in another language", (1.0, np.inf)),
     "hub_skewness": About("hubness: skewness of the k-occurrence"),
-    "antihub_share": About("passages in nobody's first hits", SHARE),
+    "antihub_share": About("passages in nobody's first hits", SHARE, True),
     "mean_cosine": About("mean cosine within a language", COSINE),
     "effective_rank": About("effective rank", (1.0, np.inf)),
     "mean_norm": About("length of the vectors", POSITIVE),
@@ -147,8 +149,7 @@ def _change(group: Sequence[Cell], before: Sequence[Cell]) -> Overall:
 def _mean(cells: Sequence[Cell], group: Sequence[Cell], was: float | None) -> Overall:
     name = group[0].name
     mean = contrast(_sums(cells), np.full(len(cells), 1 / len(cells)))
-    # Only a share has ends that a text could lie at without anybody having seen one.
-    found = interval(mean if MEASURES[name].ends == SHARE else replace(mean, unseen=(0.0, 0.0), ends=(-np.inf, np.inf)))
+    found = interval(mean if MEASURES[name].is_counted else replace(mean, unseen=(0.0, 0.0), ends=(-np.inf, np.inf)))
     lower, upper = found or (None, None)
     if found and was is None:
         lower, upper = _bound(name, found[0]), _bound(name, found[1])
