@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 from clear_bench.api.geometry import Drawn, survey
 from clear_bench.api.identity import plan_again
 from clear_bench.api.plan import Plan, Read
-from clear_bench.api.retrieval import DenseRetriever
-from clear_bench.api.vectors import ReadyVectors
+from clear_bench.api.retrievers.dense import DenseRetriever, ReadyVectors, prompted_texts
 from clear_bench.disk import cache_root
 from clear_bench.encode import pending
 from clear_bench.errors import EnvironmentFault, UsageError
 from clear_bench.geometry import Space
-from clear_bench.models import passage_prompt, query_prompt
 from clear_bench.models.checkpoint import truncated
 from clear_bench.settings import StoreDtype
 from clear_bench.store.embeddings import FOLDER, KEY, EmbeddingStore
@@ -61,11 +59,7 @@ def stored_vectors(result: Result, plan: Plan) -> ReadyVectors:
 
 
 def _lacking(checkpoint: Checkpoint, plan: Plan, store: EmbeddingStore, dtype: StoreDtype) -> int:
-    asked = query_prompt(checkpoint, plan.task.instruction)
-    queries = (pending(checkpoint, texts, "query", asked, store, dtype) for texts in plan.query_texts.values())
-    told = passage_prompt(checkpoint)
-    passages = (pending(checkpoint, texts, "passage", told, store, dtype) for texts in plan.passage_texts.values())
-    return sum(queries) + sum(passages)
+    return sum(pending(texts, store, dtype) for texts in prompted_texts(plan, checkpoint))
 
 
 def _checkpoints(result: Result) -> Iterator[Checkpoint]:

@@ -124,7 +124,8 @@ def _of_model(
 ) -> Iterator[Space]:
     from clear_bench.api.geometry import survey
     from clear_bench.api.plan import make_plans
-    from clear_bench.api.retrieval import DenseRetriever, open_retriever
+    from clear_bench.api.retrievers.dense import DenseRetriever
+    from clear_bench.api.retrievers.open import open_retriever
     from clear_bench.settings import SearchSettings
 
     if not tasks:
