@@ -79,7 +79,7 @@ def resource_class(code: str) -> int | None:
 
 
 def all_codes() -> tuple[str, ...]:
-    """List every canonical code, sorted by language; a language's usual script comes first."""
+    """Return every canonical code, sorted by language; a language's usual script comes first."""
     return tuple(_languages())
 
 

@@ -123,7 +123,7 @@ def tables(entry: Entry) -> Iterator[Table]:
 
 
 def pictures(entry: Entry, form: str) -> dict[str, bytes]:
-    """Draw the heat maps and forest plots of one result as files of their own: file name -> content.
+    """Draw the heat maps and forest plots of one result as separate files: file name -> content.
 
     `svg` follows the light or dark background of whoever shows it; `png` and `pdf` are matplotlib's.
     """

@@ -89,6 +89,12 @@ def score_translations(
     return values
 
 
+def hits_needed(metrics: Iterable[Metric], collection: Collection, passage: str) -> int:
+    """Return how many hits of a passage side the deepest of these metrics needs."""
+    sizes = [len(part) for part in collection.parts(passage)]
+    return max((metric.depth_in(sum(sizes), len(sizes)) for metric in metrics), default=0)
+
+
 def grade_hits(positions: NDArray[np.int64], judgements: Judgements) -> NDArray[np.int32]:
     """Return the grades of hits, [q, depth]; 0 for a hit that is unjudged or missing."""
     wanted, grades = _padded(judgements, judgements.grades != 0)
@@ -180,8 +186,7 @@ def _check(run: Run, judgements: Judgements, metrics: Sequence[Metric], collecti
                 msg = f"{metric.name} is computed from the collection, which was not given"
                 raise ValueError(msg)
         elif metric.inputs != "pool" or run.pair.passage in collection.pools:
-            sizes = [len(part) for part in collection.parts(run.pair.passage)]
-            needed, depth = metric.depth_in(sum(sizes), len(sizes)), run.positions.shape[1]
+            needed, depth = hits_needed([metric], collection, run.pair.passage), run.positions.shape[1]
             if needed > depth:
                 msg = f"{metric.name} needs {needed} hits a query, the run of {run.pair} has {depth}"
                 raise ValueError(msg)

@@ -13,6 +13,7 @@ from clear_bench import metrics, readers
 from clear_bench.api.countable import keep_countable
 from clear_bench.errors import UsageError
 from clear_bench.qrels import find_rows, judge_all
+from clear_bench.score import hits_needed
 from clear_bench.tasks import Task, find_tasks, plan_pairs
 from clear_bench.types import Collection, Judgements, LanguagePair, Texts
 
@@ -50,10 +51,8 @@ class Plan:
 
     def depth(self, passage: str) -> int:
         """Ranks to search on a passage side: what the metrics look at, and at least what is stored."""
-        parts = self.collection.parts(passage)
-        total = sum(len(part) for part in parts)
-        deepest = max([self.run_depth, *(metrics.parse(name).depth_in(total, len(parts)) for name in self.metrics)])
-        return deepest + self.collection.excludes_own_ids
+        needed = hits_needed(map(metrics.parse, self.metrics), self.collection, passage)
+        return max(self.run_depth, needed) + self.collection.excludes_own_ids
 
     @property
     def query_texts(self) -> dict[str, Texts]:

@@ -17,7 +17,7 @@ from clear_bench.api.plan import Plan, Read
 from clear_bench.compare.pairing import MEANS
 from clear_bench.errors import TamperedError
 from clear_bench.qrels import find_rows
-from clear_bench.score import score
+from clear_bench.score import hits_needed, score
 from clear_bench.store.results import SCORES, Result
 from clear_bench.store.trec import read_run
 from clear_bench.tasks import Task
@@ -70,9 +70,7 @@ def _why_not(name: str, plan: Plan) -> str | None:
     metric = metrics.parse(name)
     if metric.inputs == "translations":
         return "it compares the runs of several languages"
-    sides = {pair.passage for pair in plan.pairs}
-    parts = [plan.collection.parts(side) for side in sides]
-    needed = max(metric.depth_in(sum(map(len, texts)), len(texts)) for texts in parts)
+    needed = max(hits_needed([metric], plan.collection, side) for side in {pair.passage for pair in plan.pairs})
     return f"it looks at {needed} ranks, {plan.run_depth} are stored" if needed > plan.run_depth else None
 
 

@@ -125,7 +125,7 @@ class Cells:
     """Won, tied, lost, [3, cells]."""
 
     def of_kind(self, *kinds: str) -> list[int]:
-        """List the positions of the pairs of a kind: english, x-en, en-x, monolingual, direct, pool."""
+        """Return the positions of the pairs of a kind: english, x-en, en-x, monolingual, direct, pool."""
         return [i for i, pair in enumerate(self.pairs) if pair.kind in kinds]
 
 

@@ -91,7 +91,7 @@ def difference_row(difference: Difference) -> DifferenceRow:
     )
 
 
-def _comparison(one: Comparison) -> dict[str, Any]:
+def _comparison(one: Comparison) -> dict[str, object]:
     return {
         "task": one.task,
         "title": one.title,
@@ -107,9 +107,9 @@ def _comparison(one: Comparison) -> dict[str, Any]:
     }
 
 
-def _family(family: FamilyOfTests) -> Mapping[str, Any]:
+def _family(family: FamilyOfTests) -> Mapping[str, object]:
     return {"adjustment": family.adjustment, "rows": [as_document(difference_row(one)) for one in family.rows]}
 
 
-def _worst(worst: Worst) -> Mapping[str, Any]:
+def _worst(worst: Worst) -> Mapping[str, object]:
     return {name: as_document(difference_row(getattr(worst, name))) for name in ("base", "candidate", "loss")}

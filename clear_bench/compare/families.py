@@ -153,7 +153,7 @@ def _by_seen(cells: Cells, trained: Collection[str]) -> dict[str, list[int]]:
 
 
 def _legs(cells: Cells) -> dict[LanguagePair, tuple[int, int, int]]:
-    """Find the cells of each direct pair a->b that has both its legs: a->b, a->en, en->b."""
+    """Return the cells of each direct pair a->b that has both its legs: a->b, a->en, en->b."""
     place = {pair: i for i, pair in enumerate(cells.pairs)}
     out = {}
     for i in cells.of_kind("direct"):

@@ -179,7 +179,7 @@ def _limits(one: Result, other: Result) -> str:
 
 
 def _rows_of(result: Result, pairs: Sequence[LanguagePair]) -> pa.Table:
-    """Select the rows of the pairs, with plain string keys in one chunk."""
+    """Return the rows of the pairs, with plain string keys in one chunk."""
     table = result.scores.table
     if len(pairs) < len(result.pairs):
         named = pc.binary_join_element_wise(*(table[name].cast(pa.string()) for name in KEYS[:2]), ":")

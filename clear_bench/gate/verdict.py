@@ -136,7 +136,7 @@ def _points(value: float, digits: int) -> str:
 
 
 def _digits(bounds: tuple[float, float], margin: float) -> int:
-    """Choose the fewest decimals at which the rounded numbers still tell the verdict."""
+    """Return the fewest decimals at which the rounded numbers still tell the verdict."""
     for digits in (1, 2, 3, 4):
         low, high, limit = (round(100 * value, digits) for value in (*bounds, margin))
         if judge((low, high), limit) == judge(bounds, margin):

@@ -28,7 +28,7 @@ class AnswerHits:
     """Cache of tokenised passages, for those that several queries or metrics meet."""
 
     def ranked(self, query: int, k: int | None) -> list[int]:
-        """List the rows of the first k hits of a query."""
+        """Return the rows of the first k hits of a query."""
         return [row for row in self.hits[query, :k].tolist() if row >= 0]
 
     def words(self, row: int, tokenise: Callable[[str], list[str]]) -> str:

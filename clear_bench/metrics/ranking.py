@@ -14,7 +14,7 @@ Grades = NDArray[np.signedinteger]
 Values = NDArray[np.float64]
 
 PERSISTENCE = 0.8
-"""Probability that a reader of a ranking goes on to the next hit: what ir_measures takes unless told."""
+"""Probability that a reader goes on to the next hit; the default of ir_measures."""
 
 
 def ndcg(grades: Grades, ideal: Grades, k: int | None) -> Values:

@@ -1,4 +1,4 @@
-"""Metrics that compare the rankings which the translations of one query give."""
+"""Metrics that compare the rankings of a query and its translations."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _tied_squares(count: Ints, size: Ints) -> Values:
 
 
 def _matches(first: Ints, second: Ints) -> tuple[Ints, Ints, Ints]:
-    """Find the passages that both rankings of a row have: row, rank in the first, rank in the second, ranks from 0."""
+    """Return the passages that both rankings of a row have: row, rank in the first and in the second, from 0."""
     width = max(int(first.max()), int(second.max())) + 1
     row = np.arange(len(first))[:, None] * width
     listed, others = first >= 0, second >= 0

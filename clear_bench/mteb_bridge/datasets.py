@@ -1,4 +1,4 @@
-"""From mteb's datasets to our `Texts`: columns stay in Arrow, and a text reads as mteb's models read it."""
+"""Turn mteb's data sets into our `Texts`. Columns stay in Arrow, and texts are joined as mteb joins them."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def _writer(means: Means) -> Callable[[Path], dict[str, Any]]:  # Any: JSON
     values = {name: [subset.scores[name] for subset in subsets.values()] for name in metrics}
     main = _main_metric(means)
 
-    def write(temporary: Path) -> dict[str, Any]:
+    def write(temporary: Path) -> dict[str, Any]:  # Any: JSON
         pq.write_table(pa.table(columns | values), temporary / SCORES, compression="zstd", store_schema=False)
         return _manifest(means, main)
 

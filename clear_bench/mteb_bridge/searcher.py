@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 _OPEN = 256
-"""Text sets whose vectors stay open, memory-mapped, for the subsets that come back to them."""
+"""Text sets whose vectors stay open, memory-mapped, because later subsets may use them again."""
 
 
 class Searcher:

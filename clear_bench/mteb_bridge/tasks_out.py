@@ -14,7 +14,7 @@ from clear_bench import metrics, question, readers
 from clear_bench.mteb_bridge.naming import data_revision, task_name
 from clear_bench.qrels import judge_all
 from clear_bench.rerank import rank_named
-from clear_bench.score import mean, score
+from clear_bench.score import hits_needed, mean, score
 from clear_bench.store.mteb_json import SPELLINGS, metric_key, subset_languages, subset_names
 from clear_bench.tasks import Task
 from clear_bench.types import Collection, Judgements, LanguagePair, Run
@@ -100,9 +100,8 @@ def _metadata(task: Task, pairs: Sequence[LanguagePair]) -> TaskMetadata:
 
 def _depths(task: Task, collection: Collection, pairs: Sequence[LanguagePair]) -> set[int]:
     """Return the numbers of hits that the card's metrics need."""
-    sizes = [[len(part) for part in collection.parts(pair.passage)] for pair in pairs]
     wanted = [metrics.parse(name) for name in task.metrics]
-    return {metric.depth_in(sum(size), len(size)) for metric in wanted for size in sizes}
+    return {hits_needed([metric], collection, pair.passage) for metric in wanted for pair in pairs}
 
 
 def _corpus(collection: Collection, side: str) -> Dataset:

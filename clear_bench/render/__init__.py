@@ -1,1 +1,1 @@
-"""Writers: escaping, tables, pictures and the page. They get finished numbers and know no statistics."""
+"""Write finished numbers as tables, pictures and pages. No statistic is computed here."""

@@ -1,4 +1,4 @@
-"""Axes and colour scales: where ticks stand and which step of a colour ramp a value takes."""
+"""Place the ticks of an axis, and choose the colour of a value."""
 
 from __future__ import annotations
 

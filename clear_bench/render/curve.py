@@ -1,4 +1,4 @@
-"""Lines over a share from 0 to 1, as an SVG file that stands alone."""
+"""Draw lines over a share from 0 to 1 as a complete SVG file."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _LATEX = {
 }
 
 STAND_IN = "clear_bench.stand_in"
-"""How a stream writes what its code page lacks: Python's name for the rule below."""
+"""Name of the error handler by which a stream writes characters that its code page lacks."""
 _STAND_INS = str.maketrans(
     {
         **dict.fromkeys("‐‑‒–—−", "-"),

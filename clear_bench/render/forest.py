@@ -1,4 +1,4 @@
-"""Forest plots as inline SVG; colours are classes of pictures.css."""
+"""Draw forest plots as inline SVG; colours are classes of pictures.css."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Mark:
     is_mean: bool = False
 
     def kind(self, *, is_gain: bool) -> str:
-        """Name what is known of its sign: gain, loss, or unsure where the interval holds 0."""
+        """Return its sign: gain, loss, or unsure where the interval holds 0."""
         if not is_gain:
             return "score"
         if self.lower is None or self.upper is None or self.lower <= 0 <= self.upper:
@@ -70,7 +70,7 @@ def forest(
 
 
 def span(marks: Sequence[Mark], *, is_gain: bool = True, margin: float | None = None) -> tuple[float, float]:
-    """Find the ends of an axis that shows all marks, 0 and the margin."""
+    """Return the ends of an axis that shows all marks, 0 and the margin."""
     ends = [end for mark in marks for end in (mark.value, mark.lower, mark.upper) if end is not None]
     if is_gain:
         ends += [-0.002, 0.002] + ([-1.3 * margin, 1.3 * margin] if margin else [])
@@ -113,7 +113,7 @@ def _mark(mark: Mark, y: float, left: float, place: Place, *, is_gain: bool) -> 
 
 
 def _point(x: float, y: float, kind: str) -> str:
-    """Draw the value; shapes differ as colours do, for readers who cannot tell the colours apart."""
+    """Draw the value. Shapes differ as colours do, for readers who cannot tell the colours apart."""
     if kind == "mean":
         return f'<path d="M{x - 6:.1f} {y:g}L{x:.1f} {y - 6:g}L{x + 6:.1f} {y:g}L{x:.1f} {y + 6:g}Z"/>'
     if kind == "loss":

@@ -1,4 +1,4 @@
-"""Tables of gains: what a candidate won or lost, cell by cell, with everything needed to judge it."""
+"""Tables of gains: each with its interval, its tests and its counts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def cells_of(gain: Difference) -> tuple[str, ...]:
 
 
 def overall_table(gains: Comparison) -> Table:
-    """Lay out the macro means, and what direct pairs gained by what training saw."""
+    """Return the macro means, and the gains of direct pairs by the languages that training saw."""
     rows = [(TITLES.get(name, name), *cells_of(gain)) for name, gain in gains.groups.items()]
     rows += [(f"direct, {seen_words(name)}", *cells_of(gain)) for name, gain in gains.seen.items()]
     rows += [("direct less its legs through English", *cells_of(gains.pivot))] if gains.pivot else []
@@ -62,7 +62,7 @@ def overall_table(gains: Comparison) -> Table:
 
 
 def language_tables(gains: Comparison) -> Iterable[Table]:
-    """Lay out the gains of every language, one table per group of pairs."""
+    """Yield the gains of every language, one table per group of pairs."""
     for group in GROUPS:
         rows = by_language(gains, group)
         if rows:
@@ -71,14 +71,14 @@ def language_tables(gains: Comparison) -> Iterable[Table]:
 
 
 def pair_table(gains: Comparison) -> Table:
-    """Lay out the gain of every pair."""
+    """Return the gain of every pair."""
     rows = ((f"{side(pair.query)} → {side(pair.passage)}", *cells_of(gain)) for pair, gain in gains.cells.items())
     note = f"{NOTE} Here adjusted for a map of many cells (Benjamini-Hochberg): one cell alone is no claim."
     return Table("Gains by pair, query → passage", ("pair", *HEADS), tuple(rows), note)
 
 
 def pool_gains_table(gains: Comparison) -> Table:
-    """Lay out the gains over passages in mixed languages, under every metric."""
+    """Return the gains over passages in mixed languages, under every metric."""
     rows = (
         (f"{gain.pair and side(gain.pair.query)} {gain.metric}", *cells_of(gain))
         for gain in gains.families["pool"].rows

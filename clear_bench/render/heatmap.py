@@ -1,4 +1,4 @@
-"""The query-language x passage-language heat map as inline SVG; colours are classes of pictures.css."""
+"""Draw the query-language x passage-language heat map as inline SVG; colours are classes of pictures.css."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Grid:
 
     @classmethod
     def of(cls, columns: int) -> Grid:
-        """Choose the cell size."""
+        """Return the sizes for a number of columns."""
         if columns <= WIDEST:
             return cls(44, 30, True)
         return cls(34, 24, True) if columns <= 30 else cls(14, 14, False, 72)

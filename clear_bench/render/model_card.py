@@ -1,4 +1,4 @@
-"""What the front matter of model cards on the Hugging Face Hub takes: the `model-index` block."""
+"""Write the `model-index` block for the front matter of a model card on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def model_index(summaries: Sequence[Summary]) -> str:
 
 
 def require_one_model(summaries: Sequence[Summary]) -> None:
-    """Refuse results of several models."""
+    """Raise `InputError` for results of several models."""
     names = ", ".join(dict.fromkeys(summary.model for summary in summaries))
     if len({summary.fingerprint for summary in summaries}) > 1:
         msg = f"a model card belongs to one model, but these results are of {names}; give those of one model"

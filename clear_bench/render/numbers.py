@@ -1,4 +1,4 @@
-"""How numbers look: the only rounding in the code base. Scores are shown x 100, with one decimal."""
+"""Format numbers. This is the only rounding in the code base: scores are shown x 100, with one decimal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: no request leaves it, a strict content policy, readable without script."""
+"""Write one self-contained HTML page: it makes no request, has a strict content policy and reads without script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of one result: which numbers of a summary, or of its gains, go into which heat map, plot or figure."""
+"""Choose the numbers of a result that go into each heat map, plot and figure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The heat maps and forest plots through matplotlib, for PNG and PDF; needs the extra `report`."""
+"""Draw the heat maps and forest plots with matplotlib, for PNG and PDF; needs the extra `report`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a manifest says, as lines of name and text; what it does not say is left out."""
+"""List the facts of a manifest by name; missing ones are left out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def facts(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:  # Any: JSON
-    """List what one needs to know to trust or repeat a result."""
+    """Yield the facts that one needs to trust or repeat a result."""
     model, task = manifest.get("model", {}), manifest.get("task", {})
     lines = {
         "model": model.get("name"),
@@ -43,6 +43,6 @@ def _source(source: Mapping[str, str]) -> str:
     return f"({source['path']})" if source.get("path", ".") != "." else ""
 
 
-def _index(manifest: Mapping[str, Any]) -> str:
+def _index(manifest: Mapping[str, Any]) -> str:  # Any: JSON
     index = manifest.get("index") or manifest.get("settings", {}).get("index")
     return str(index) if index else ""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from clear_bench.compare import Comparison
 
 GROUPS = ("monolingual", "x-en", "en-x", "direct")
-"""The columns of a language table, as `LanguagePair.kind` names them; monolingual has the English cell in it here."""
+"""The columns of a language table, as `LanguagePair.kind` names them; here monolingual includes the English cell."""
 
 TITLES = {
     "english": "English",
@@ -25,7 +25,7 @@ TITLES = {
     "pool": "pool",
     "all": "all pairs",
 }
-"""How groups of pairs are headed. Direct: both sides non-English and different."""
+"""Heading of each group of pairs. Direct: both sides non-English and different."""
 
 
 @dataclass(frozen=True, slots=True)

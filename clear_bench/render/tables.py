@@ -1,4 +1,4 @@
-"""Tables of finished texts, and the two tables that a run prints."""
+"""Tables of formatted texts: those of a run and of a report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Link(str):
     url: str
 
     def __new__(cls, text: str, url: str) -> Link:
-        """Take the text and where it leads: an address, or a path relative to the file it stands in."""
+        """Return a text with its target: an address, or a path relative to the file that has the link."""
         link = super().__new__(cls, text)
         link.url = url
         return link
@@ -41,7 +41,7 @@ class Table:
 
 
 def run_tables(summary: Summary) -> Iterator[Table]:
-    """Lay out what a run prints: the result by language, every cell where a terminal can show them, every metric."""
+    """Yield the tables that a run prints: by language, every cell where a terminal can show them, every metric."""
     yield result_table(summary)
     if is_small(summary):
         yield matrix_table(summary)
@@ -50,7 +50,7 @@ def run_tables(summary: Summary) -> Iterator[Table]:
 
 
 def result_table(summary: Summary) -> Table:
-    """Lay out a result by language: monolingual, X→en, en→X, direct as query, each pool; the mean of each column below.
+    """Return a result by language: monolingual, X→en, en→X, direct as query, each pool; and the mean of each column.
 
     Groups of pairs that the result does not have are left out; what no query counts for is a dash.
     """
@@ -71,7 +71,7 @@ def result_table(summary: Summary) -> Table:
 
 
 def matrix_table(summary: Summary) -> Table:
-    """Lay out every cell: query languages down, passage sides across."""
+    """Return every cell: query languages down, passage sides across."""
     queries, passages = summary.sides
     cells = {(pair.query, pair.passage): value for pair, value in summary.cells.items()}
     rows = ((side(q), *(points(_value(cells.get((q, p)))) for p in passages)) for q in queries)
@@ -83,7 +83,7 @@ def matrix_table(summary: Summary) -> Table:
 
 
 def every_metric_table(summary: Summary) -> Table:
-    """Lay out the means of every metric by group of pairs, the one in front first."""
+    """Return the means of every metric by group of pairs, the one in front first."""
     pairs = summary.pairs
     groups = [*summary.columns, *(["pool"] if any(pair.is_pool for pair in pairs) else [])]
     groups += ["all"] if len(summary.columns) > 1 else []
@@ -94,7 +94,7 @@ def every_metric_table(summary: Summary) -> Table:
 
 
 def metrics_table(summary: Summary, pair: LanguagePair) -> Table:
-    """Lay out every metric of one pair, with its interval."""
+    """Return every metric of one pair, with its interval."""
     rows = tuple(
         (
             metric,
@@ -110,7 +110,7 @@ def metrics_table(summary: Summary, pair: LanguagePair) -> Table:
 
 
 def pool_table(summary: Summary) -> Table:
-    """Lay out every metric over passages in mixed languages: what is found, and in which language."""
+    """Return every metric over passages in mixed languages."""
     found = ((name, summary.pooled.get(name)) for name in summary.metrics)
     rows = ((name, score(name, _value(value)), _span(name, value)) for name, value in found)
     return Table(
@@ -119,7 +119,7 @@ def pool_table(summary: Summary) -> Table:
 
 
 def overview_table(summaries: Sequence[Summary]) -> Table:
-    """Lay out several results side by side, with the interval of the mean over all pairs."""
+    """Return several results side by side, with the interval of the mean over all pairs."""
     columns = ("english", *GROUPS)
     rows = (
         (
@@ -137,13 +137,13 @@ def overview_table(summaries: Sequence[Summary]) -> Table:
 
 
 def is_small(summary: Summary) -> bool:
-    """Tell whether a terminal can show the whole matrix, and whether that says more than the table by language."""
+    """Return whether a terminal can show the matrix, and whether it says more than the table by language."""
     queries, passages = summary.sides
     return 1 < max(len(queries), len(passages)) <= MATRIX_LIMIT and len(summary.pairs) > len(queries)
 
 
 def heading(summary: Summary) -> str:
-    """Name what the numbers are: model, task, metric."""
+    """Return the title of a table: model, task and metric."""
     return f"{summary.label} on {summary.task}: {summary.metric} x 100"
 
 

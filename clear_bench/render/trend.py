@@ -1,4 +1,4 @@
-"""Scores or gains over the languages' resources as inline SVG; colours are classes of pictures.css."""
+"""Draw scores or gains over the languages' resources as inline SVG; colours are classes of pictures.css."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One table, four spellings: terminal, plain text, Markdown, LaTeX. Every text is escaped here."""
+"""Write a table for a terminal, as plain text, Markdown, HTML or LaTeX. Every text is escaped here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clear_bench.render.numbers import MISSING
 from clear_bench.render.tables import Link, Table
 
 WIDTH = 100
-"""Columns that a terminal is taken to have."""
+"""Columns of a terminal, as assumed."""
 
 
 def write_terminal(table: Table, stream: TextIO | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a search finds and what it scores."""
+"""Runs, which hold the hits of a search, and the scores of their queries."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ _SAME_SET = {
     "mrtidy": "mr-tydi",
     "tydiqa": "tydi-qa",
 }
-"""Spellings of training sets on model cards -> the one that task cards use."""
+"""Spelling of a training set on model cards -> its spelling on task cards."""
 
 
 def seen_in_training(manifest: Mapping[str, Any]) -> tuple[str, ...]:  # Any: JSON
-    """List the training sets of a result's model that overlap its task, as the task's card names them.
+    """Return the training sets of a result's model that overlap its task, as the task's card names them.
 
     >>> seen_in_training({"model": {"trained_on": ["miracl/miracl", "squad"]}, "task": {"overlaps": ["miracl-train"]}})
     ('miracl-train',)

@@ -31,7 +31,7 @@ class Texts:
         return len(self.text)
 
     def head(self, rows: Sequence[int] | NDArray[np.int64]) -> Texts:
-        """Select rows as a new value with its own digests."""
+        """Return some rows as a new value with its own digests."""
         return make_texts(self.language, self.ids.take(_index(rows)), self.text.take(_index(rows)))
 
 
