@@ -7,10 +7,23 @@ import json
 import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NoReturn,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from clear_bench.errors import UsageError, UserError
 from clear_bench.registry import near_miss, refuse_unknown_keys
@@ -36,6 +49,38 @@ class Demand:
 
     fits: Callable[[float], bool]
     words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """An object of a document that is written as it was read: unknown keys stay, missing ones stay missing."""
+
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset()
+    """Fields that a part made here writes only where they differ from their default."""
+
+    layout: tuple[str, ...] = field(default=(), compare=False)
+    """The keys of the document that it was read from, in order; empty for a part made here."""
+    further: Mapping[str, object] = field(default_factory=dict)
+    """Values under keys that are not fields."""
+
+    @classmethod
+    def known(cls) -> tuple[Field[Any], ...]:  # Any: the types of the fields differ
+        """Return the fields that a document has as keys."""
+        return tuple(one for one in fields(cls) if one.name not in ("layout", "further"))
+
+    def to_dict(self) -> Document:
+        """Return the part as JSON: a dict of dicts, lists, texts and numbers."""
+        told = [one.name for one in self.known() if self._is_told(one)]
+        keys = dict.fromkeys([*self.layout, *told, *self.further])
+        return {key: as_document(self.further[key] if key in self.further else getattr(self, key)) for key in keys}
+
+    def without(self, *keys: str) -> Self:
+        """Return the part whose document lacks some keys, because their values are not known."""
+        return replace(self, layout=tuple(key for key in self.to_dict() if key not in keys))
+
+    def _is_told(self, one: Field[Any]) -> bool:  # Any: as above
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        return getattr(self, one.name) != default or not (self.layout or one.name in self.OPTIONAL)
 
 
 def read_json(path: Path, refuse: type[UserError], *, allow_nan: bool = False) -> Document:
@@ -76,8 +121,8 @@ def read_as(
     """Return a dataclass filled from TOML or JSON, each value checked against the type of its field.
 
     Tables become dataclasses or mappings, lists become tuples, and whole numbers pass as floats; with `lone_items` one
-    item passes for a list. Raises `refuse` for a key that no field reads, with the nearest one, for a missing key and
-    for a value of another type.
+    item passes for a list. Raises `refuse` for a key that no field reads, with the nearest one, unless the dataclass is
+    a `Part`, for a missing key and for a value of another type.
     """
     found: T = _Reader(where, refuse, lone_items).value(kind, table, "")
     return found
@@ -85,11 +130,15 @@ def read_as(
 
 def as_document(value: object) -> Any:  # Any: JSON
     """Return a dataclass, with all that it holds, as the objects and lists that `read_as` reads."""
+    if isinstance(value, Part):
+        return value.to_dict()
     if is_dataclass(value):
         return {one.name: as_document(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, Mapping):
         return {key: as_document(part) for key, part in value.items()}
-    return [as_document(part) for part in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [as_document(part) for part in value]
+    return value.value if isinstance(value, StrEnum) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +154,10 @@ class _Reader:
         if origin is Annotated:
             return self._demanded(parts[1], self.value(parts[0], value, path), path)
         if origin in (Union, UnionType):
-            optional = value is None and NoneType in parts
-            return None if optional else self.value(next(part for part in parts if part is not NoneType), value, path)
+            if value is None and NoneType in parts:
+                return None
+            kinds = [part for part in parts if part is not NoneType]
+            return self.value(type(value) if type(value) in kinds else kinds[0], value, path)
         if origin is Literal:
             return self._choice(parts, value, path)
         if origin is tuple:
@@ -115,17 +166,23 @@ class _Reader:
         if isinstance(origin, type) and issubclass(origin, Mapping):
             table = self._checked(dict, value, path)
             return {key: self.value(parts[1], item, f"{path}.{key}") for key, item in table.items()}
+        if isinstance(hint, type) and issubclass(hint, StrEnum):
+            return hint(self._choice(tuple(map(str, hint)), value, path))
         return self._record(hint, value, path) if is_dataclass(hint) else self._checked(hint, value, path)
 
     def _record(self, kind: Any, value: object, path: str) -> Any:  # Any: a dataclass
         table, hints = self._checked(dict, value, path), get_type_hints(kind, include_extras=True)
-        place = f"{self.where}: {path}" if path else self.where
+        place, extra = f"{self.where}: {path}" if path else self.where, dict[str, object]()
+        if issubclass(kind, Part):
+            names = {one.name for one in kind.known()}
+            extra = {"layout": tuple(table), "further": {key: table[key] for key in table if key not in names}}
+            table = {key: item for key, item in table.items() if key in names}
         refuse_unknown_keys(table, hints, place, self.refuse)
         for one in fields(kind):
             if one.name not in table and one.default is one.default_factory is MISSING:
                 raise self.refuse(f"{place} has no {one.name!r}")
         prefix = f"{path}." if path else ""
-        return kind(**{key: self.value(hints[key], item, f"{prefix}{key}") for key, item in table.items()})
+        return kind(**{key: self.value(hints[key], item, f"{prefix}{key}") for key, item in table.items()}, **extra)
 
     def _checked(self, kind: type, value: Any, path: str) -> Any:  # Any: of that kind
         if kind is float and type(value) is int:

@@ -135,7 +135,7 @@ def pictures(entry: Entry, form: str) -> dict[str, bytes]:
         from clear_bench.render.plots import plots
 
         drawn = plots(entry, form)
-    model = entry.summary.manifest["model"].get("slug") or entry.summary.fingerprint[:8]
+    model = entry.summary.manifest.model.slug
     # A manifest comes from strangers: its names must not lead out of the folder.
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{model}-{entry.summary.task}").strip(".-")
     return {f"{stem}-{name}.{form}": content for name, content in drawn.items()}
@@ -144,7 +144,7 @@ def pictures(entry: Entry, form: str) -> dict[str, bytes]:
 def _markdown_source(summary: Summary) -> str:
     rows = tuple(pair for manifest in summary.manifests for pair in facts(manifest))
     table = Table(f"Provenance of {summary.model}", ("what", "value"), rows, left=frozenset({0, 1}))
-    commands = [shlex.join(str(word) for word in manifest.get("command", ())) for manifest in summary.manifests]
+    commands = [shlex.join(manifest.command) for manifest in summary.manifests]
     return writers.markdown(table) + "\n" + _fence("\n".join(filter(None, commands)))
 
 
@@ -211,7 +211,7 @@ def _document(entry: Entry) -> dict[str, Any]:  # Any: JSON
             "cells": [{**_pair(pair), "metric": summary.metric, **_gain(gain)} for pair, gain in gains.cells.items()],
             "notes": list(gains.notes),
         },
-        "manifests": [dict(manifest) for manifest in summary.manifests],
+        "manifests": [manifest.to_dict() for manifest in summary.manifests],
     }
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clear_bench.documents import read_as
 from clear_bench.render.records import Change, Entry
 from clear_bench.store.results import KEYS, SCORES, read_result, save_result
-from clear_bench.types import LanguagePair
+from clear_bench.types import LanguagePair, Manifest
 
 CODES = (
     *("eng-Latn", "ara-Arab", "deu-Latn", "ell-Grek", "spa-Latn", "hin-Deva"),
@@ -108,6 +109,11 @@ def make_manifest(
     return manifest | more
 
 
+def as_manifest(content: dict[str, Any]) -> Manifest:
+    """Return a made-up document as the value, whether or not it would pass as a result's."""
+    return read_as(Manifest, content, "a made manifest")
+
+
 def matrix(codes: list[str] | tuple[str, ...]) -> list[str]:
     return [f"{query}:{passage}" for query in codes for passage in codes]
 
@@ -130,9 +136,9 @@ def save(
 
     manifest["task"]["metrics"] = [name for name in table.column_names if name not in KEYS]
 
-    def write(folder: Path) -> dict[str, Any]:
+    def write(folder: Path) -> Manifest:
         pq.write_table(table, folder / SCORES)
-        return manifest
+        return as_manifest(manifest)
 
     return save_result(out / manifest["model"]["slug"] / task, write)
 

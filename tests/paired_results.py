@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from made_results import make_manifest
+from made_results import as_manifest, make_manifest
 from numpy.typing import NDArray
 
 from clear_bench.store.results import SCORES, Result, read_result, save_result
+from clear_bench.types import Manifest
 
 EN = "eng-Latn:eng-Latn"
 Values = Sequence[float | None] | NDArray[np.float64]
@@ -52,9 +53,9 @@ def save_scores(
     content = make_manifest(model, task, list(cells)) | manifest
     content["task"] = content["task"] | {"main_metric": metric, "metrics": [metric, *(extra or {})]}
 
-    def write(temporary: Path) -> dict[str, Any]:
+    def write(temporary: Path) -> Manifest:
         pq.write_table(table, temporary / SCORES)
-        return content
+        return as_manifest(content)
 
     return save_result(folder, write)
 

@@ -47,8 +47,8 @@ def test_matrix_encodes_every_text_set_once(card: str) -> None:
     # 3 x 3 pairs of 8 queries and 8 passages are 6 sets of 8 texts, not 18 sets.
     assert len(model.texts) == PROBES + 6 * 8
     assert len(set(model.texts[PROBES:])) == 6 * 8
-    assert len(done.scores["toy"].provenance["pairs"]) == 9
-    assert done.scores["toy"].provenance["counts"]["encoded_texts"] == 48
+    assert len(done.scores["toy"].provenance.pairs) == 9
+    assert done.scores["toy"].provenance.counts.encoded_texts == 48
 
 
 def test_second_evaluation_encodes_nothing(card: str) -> None:
@@ -56,8 +56,8 @@ def test_second_evaluation_encodes_nothing(card: str) -> None:
     model = WordEncoder()
     done = evaluate(model, card, pairs="de:en")
     assert len(model.texts) == PROBES
-    assert done.scores["toy"].provenance["counts"]["encoded_texts"] == 0
-    assert done.scores["toy"].provenance["counts"]["texts"] == 16
+    assert done.scores["toy"].provenance.counts.encoded_texts == 0
+    assert done.scores["toy"].provenance.counts.texts == 16
 
 
 def test_pooled_judgements_bring_the_share_of_judged_hits(card: str) -> None:
@@ -97,7 +97,7 @@ def test_objects_of_one_name_and_other_vectors_are_told_apart(card: str, tmp_pat
     assert len(other.texts) > PROBES
     assert good.checkpoint.fingerprint != bad.checkpoint.fingerprint
     assert len(list((tmp_path / "out").iterdir())) == 2
-    assert good.scores["toy"].provenance["identity"] != bad.scores["toy"].provenance["identity"]
+    assert good.scores["toy"].provenance.identity != bad.scores["toy"].provenance.identity
 
 
 def test_scores_equal_those_of_a_plain_loop(card: str) -> None:
@@ -153,13 +153,13 @@ def test_limit_keeps_the_first_queries_by_id_and_marks_the_result(tmp_path: Path
     done = evaluate(WordEncoder(), str(card), pairs="en:de", limit=3)
     scores = done.scores["toy"]
     assert sorted(scores.table["query_id"].to_pylist()) == ["q0", "q1", "q2"]
-    assert scores.provenance["partial"] is True
-    assert scores.provenance["limit"] == 3
-    assert scores.provenance["counts"]["texts"] == 3 + 8, "the corpus stays whole"
+    assert scores.provenance.partial is True
+    assert scores.provenance.limit == 3
+    assert scores.provenance.counts.texts == 3 + 8, "the corpus stays whole"
 
 
 def test_whole_evaluation_is_not_partial(card: str) -> None:
-    assert evaluate(WordEncoder(), card, pairs="en:en").scores["toy"].provenance["partial"] is False
+    assert evaluate(WordEncoder(), card, pairs="en:en").scores["toy"].provenance.partial is False
 
 
 def test_saved_scores_read_back_as_they_were(card: str, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_half_precision_store_is_half_as_large_and_part_of_the_identity(tmp_path
     half = evaluate(None, card, vectors=vectors, cache_dir=tmp_path / "16", store_dtype="float16")
     blocks = [np.load(path) for path in (tmp_path / "16").rglob("*.npy")]
     assert {str(block.dtype) for block in blocks} == {"float16"}
-    assert full.scores["toy"].provenance["identity"] != half.scores["toy"].provenance["identity"]
+    assert full.scores["toy"].provenance.identity != half.scores["toy"].provenance.identity
     assert half.matrix("toy").to_numpy() == pytest.approx(full.matrix("toy").to_numpy(), abs=0.05)
 
 

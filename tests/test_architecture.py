@@ -13,8 +13,8 @@ import clear_bench
 
 PACKAGE = Path(clear_bench.__file__).parent
 ROOMS = [
-    *("types", "errors", "registry", "languages", "settings", "progress", "quantise", "stats", "geometry", "metrics"),
-    *("losses", "disk", "retry", "hub", "documents", "json_schema", "question", "qrels", "store", "tasks", "models"),
+    *("errors", "registry", "documents", "types", "languages", "settings", "progress", "quantise", "stats", "geometry"),
+    *("metrics", "losses", "disk", "retry", "hub", "json_schema", "question", "qrels", "store", "tasks", "models"),
     *("indexes", "render", "console", "readers", "encode", "cluster", "rerank", "search", "score", "compare", "gate"),
     *("report", "leaderboard", "train", "api", "mteb_bridge", "cli"),
 ]

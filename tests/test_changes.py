@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -98,9 +99,9 @@ def evaluated(out: Path, card: Path, model: str, seed: int, first_hit: str) -> R
     hits = table.append_column("rank", pa.array([1] * len(table), pa.int32()))
     hits = hits.append_column("similarity", pa.array([0.5] * len(table), pa.float32()))
     pq.write_table(hits.append_column("passage_id", pa.array([first_hit] * len(table))), path / RUN)
-    manifest = {key: value for key, value in result.manifest.items() if key not in ("files", "manifest_digest")}
+    known = result.manifest.digests
     (path / MANIFEST).unlink()
-    seal(path, manifest | {"digests": manifest["digests"] | {"queries": digests}})
+    seal(path, replace(result.manifest, digests=replace(known, further={**known.further, "queries": digests})))
     return read_result(path)
 
 

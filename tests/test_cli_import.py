@@ -66,7 +66,7 @@ def test_a_result_of_mteb_becomes_means(tmp_path: Path, capsys: pytest.CaptureFi
     write(folder, content)
     write(folder, {"name": "org/model", "revision": "r1"}, "model_meta.json")
     (result,) = imported(capsys, "mteb", tmp_path / "results", "--out", tmp_path / "out")
-    assert (result.model, result.task, result.manifest["kind"]) == (
+    assert (result.model, result.task, result.manifest.kind) == (
         "org/model",
         "mteb-BelebeleRetrieval",
         "imported-means",
@@ -74,7 +74,7 @@ def test_a_result_of_mteb_becomes_means(tmp_path: Path, capsys: pytest.CaptureFi
     # Belebele's first language is the passages'.
     assert result.pairs == (DE_EN,)
     assert result.scores.metrics == ("nDCG@10", "recall@100")
-    assert result.manifest["task"]["main_metric"] == "nDCG@10"
+    assert result.manifest.task.main_metric == "nDCG@10"
     assert result.scores.table["nDCG@10"].to_pylist() == [0.5]
 
 
@@ -171,7 +171,7 @@ def test_what_mteb_writes_beside_retrieval_metrics_is_left_alone(
     path = write(tmp_path / "m", b"\xef\xbb\xbf" + content.replace(", ", ",\r\n").encode())
     (result,) = imported(capsys, "mteb", path, "--model", "m", "--out", tmp_path / "out")
     assert result.scores.metrics == ("nDCG@10", "recall@100")
-    assert result.manifest["task"]["main_metric"] == "nDCG@10"
+    assert result.manifest.task.main_metric == "nDCG@10"
     assert "its main score is none of the metrics that are read" in caplog.text
 
 
@@ -274,8 +274,8 @@ def test_our_own_exported_run_scores_as_before(tmp_path: Path, capsys: pytest.Ca
     runs = [f"--run={pair}={file}" for pair, file in zip(("de:de", "de:en"), sorted(files), strict=True)]
     (result,) = imported(capsys, "trec", "--model", "theirs", *runs, "--task", card, "--out", tmp_path / "out")
     ours = read_result(folder)
-    assert result.manifest["kind"] == "trec"
-    assert result.manifest["digests"] == ours.manifest["digests"]
+    assert result.manifest.kind == "trec"
+    assert result.manifest.digests == ours.manifest.digests
     assert result.scores.table.equals(ours.scores.table)
     assert invoke(["compare", str(folder), str(result.path)]) == 0
 
@@ -292,7 +292,7 @@ def test_a_run_is_scored_by_trec_qrels(tmp_path: Path, capsys: pytest.CaptureFix
     # same, as with trec_eval -c.
     np.testing.assert_allclose(table["MRR@10"], [1 / 3, 1, 0, 0])
     assert table["recall@1"] == [0, 1, 0, 0]
-    assert result.manifest["counts"]["unanswerable"] == {"deu-Latn:eng-Latn": 1}
+    assert result.manifest.counts.unanswerable == {"deu-Latn:eng-Latn": 1}
     assert invoke(["report", str(result.path)]) == 0
     assert "1 query has no relevant passage and counts as 0" in capsys.readouterr().out
 

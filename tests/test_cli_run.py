@@ -89,12 +89,12 @@ def test_json_is_one_document_that_fits_its_schema(run: Run, capsys: pytest.Capt
 def test_manifest_fits_its_schema_and_says_what_was_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run()
     manifest = read_manifest(results()[0])
-    check_schema("result", manifest, capsys)
-    assert manifest["counts"]["texts"] == manifest["counts"]["encoded_texts"] == 48
-    assert manifest["counts"]["hits"] == 9 * 8 * 8, "eight passages are all there is to rank"
-    assert set(manifest["files"]) == {"mteb.json", "run.parquet", "scores.parquet"}
-    assert manifest["task"]["licence"] == "CC0-1.0"
-    assert len(manifest["digests"]["queries"]) == len(manifest["digests"]["corpora"]) == 3
+    check_schema("result", manifest.to_dict(), capsys)
+    assert manifest.counts.texts == manifest.counts.encoded_texts == 48
+    assert manifest.counts.hits == 9 * 8 * 8, "eight passages are all there is to rank"
+    assert set(manifest.files) == {"mteb.json", "run.parquet", "scores.parquet"}
+    assert manifest.task.licence == "CC0-1.0"
+    assert [len(manifest.digests.inputs[name]) for name in ("queries", "corpora")] == [3, 3]
 
 
 def test_streams_are_kept_apart_and_no_bar_is_drawn_into_a_file(files: Path) -> None:
@@ -154,7 +154,7 @@ def test_dry_run_and_manifest_show_the_first_texts_as_they_are_encoded(
     assert invoke([*line, "--dry-run"]) == 0
     assert f"first query as encoded: {first['query']!r}" in capsys.readouterr().out
     assert invoke(line) == 0
-    assert read_manifest(results(Path("shown"))[0])["encoded"] == first
+    assert read_manifest(results(Path("shown"))[0]).encoded == first
 
 
 def test_dry_run_of_a_model_that_is_not_here_fetches_nothing_and_says_so(
@@ -177,7 +177,7 @@ def test_dry_run_and_finished_runs_import_neither_torch_nor_mteb(files: Path, ch
     )
     done = subprocess.run([sys.executable, "-c", program, *line], capture_output=True, text=True, timeout=60, cwd=files)
     assert done.stderr.strip() == "[0, 0, 0] []"
-    assert [read_manifest(path)["counts"]["encoded_texts"] for path in results(files / "elsewhere")] == [0]
+    assert [read_manifest(path).counts.encoded_texts for path in results(files / "elsewhere")] == [0]
     first, second = results(files / "out")[0], results(files / "elsewhere")[0]
     for name in ("scores.parquet", "run.parquet"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
@@ -330,14 +330,14 @@ def test_run_depth_says_how_many_ranks_are_kept(run: Run) -> None:
     assert sorted(set(table["rank"].to_pylist())) == [1, 2, 3]
     assert len(table) == 3 * 8
     # Metrics look deeper than what is kept.
-    assert read_manifest(results()[0])["counts"]["hits"] == 8 * 8
+    assert read_manifest(results()[0]).counts.hits == 8 * 8
 
 
 def test_approximate_index_reports_its_recall(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     code, _ = run("--index", "faiss:HNSW4", "--pairs", "*:en")
     assert code == 0
     assert "faiss:HNSW4: recall@" in caplog.text
-    recalls = read_manifest(results()[0])["recall_against_exact"]
+    recalls = read_manifest(results()[0]).recall_against_exact
     assert set(recalls) == {"eng-Latn"}
     assert 0 < recalls["eng-Latn"]["recall"] <= 1
 
@@ -360,21 +360,21 @@ def test_index_of_codes_reports_its_recall_and_that_it_reranks_the_stored_rows(r
     code, coded = run("--json", "--index", "binary:3", "--store-dtype", "float16", "--force")
     assert code == 0
     manifest = read_manifest(results()[0])
-    assert manifest["settings"] == {"index": "binary:3", "store_dtype": "float16"}
+    assert manifest.settings == {"index": "binary:3", "store_dtype": "float16"}
     # Eight passages are searched as they are, whatever the index.
-    assert {one["recall"] for one in manifest["recall_against_exact"].values()} == {1.0}
+    assert {one["recall"] for one in manifest.recall_against_exact.values()} == {1.0}
     for one, other in zip(json.loads(exact)["results"], json.loads(coded)["results"], strict=True):
         assert other["value"] == pytest.approx(one["value"], abs=0.01)
 
 
 def test_coded_store_reports_what_it_lost(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     assert run("--store-dtype", "int8", "--pairs", "*:en")[0] == 0
-    lost = read_manifest(results()[0])["counts"]["stored_cosine"]
+    lost = read_manifest(results()[0]).counts.stored_cosine
     assert set(lost) == {"eng-Latn"}
     assert 0.99 < lost["eng-Latn"]["least"] <= lost["eng-Latn"]["mean"] < 1
     assert "int8 passages: a stored vector's cosine with what it was" in caplog.text
     run("--pairs", "*:en", "--force")
-    assert "stored_cosine" not in read_manifest(results()[0])["counts"]
+    assert "stored_cosine" not in read_manifest(results()[0]).counts.to_dict()
 
 
 @pytest.mark.parametrize("index", ["faiss", "torch", "auto"])
@@ -482,17 +482,17 @@ def test_checkpoint_settings_change_the_result_and_its_name(run: Run, checkpoint
     for change in changes:
         assert run("--model", str(checkpoint), "--pairs", "de:en", *change, vectors="")[0] == 0
     manifests = [read_manifest(path) for path in results()]
-    assert len(manifests) == len({one["model"]["fingerprint"] for one in manifests}) == len(changes)
-    found = [one["model"] for one in manifests]
-    assert sorted(one["prompts"]["query"] for one in found) == ["q: ", *["query: "] * 6]
-    assert sorted(one["precision"] for one in found) == ["bf16", *["fp32"] * 6]
-    assert sorted(one["similarity"] for one in found) == [*["cosine"] * 6, "dot"]
-    assert {one["truncate_dim"] for one in found} == {None, 8}
+    assert len(manifests) == len({one.model.fingerprint for one in manifests}) == len(changes)
+    found = [one.model for one in manifests]
+    assert sorted(one.prompts["query"] for one in found) == ["q: ", *["query: "] * 6]
+    assert sorted(one.precision for one in found) == ["bf16", *["fp32"] * 6]
+    assert sorted(one.similarity for one in found) == [*["cosine"] * 6, "dot"]
+    assert {one.truncate_dim for one in found} == {None, 8}
 
 
 def test_cut_texts_are_counted_and_warned_of(run: Run, checkpoint: Path, caplog: pytest.LogCaptureFixture) -> None:
     run("--model", str(checkpoint), "--pairs", "de:en", "--max-seq-length", "5", vectors="")
-    shares = read_manifest(results()[0])["counts"]["truncated_share"]
+    shares = read_manifest(results()[0]).counts.truncated_share
     assert shares == {"query": {"deu-Latn": 1.0}, "passage": {"eng-Latn": 1.0}}
     assert "texts cut at the model's length, passage side: eng-Latn 100%" in caplog.text
     assert "--max-seq-length" in caplog.text
@@ -502,8 +502,8 @@ def test_truncated_vectors_are_made_from_the_full_ones(run: Run, checkpoint: Pat
     run("--model", str(checkpoint), vectors="")
     code, _ = run("--model", str(checkpoint), "--truncate-dim", "8", vectors="")
     assert code == 0
-    counts = {read_manifest(path)["model"]["truncate_dim"]: read_manifest(path)["counts"] for path in results()}
-    assert (counts[None]["encoded_texts"], counts[8]["encoded_texts"]) == (48, 0)
+    counts = {read_manifest(path).model.truncate_dim: read_manifest(path).counts for path in results()}
+    assert (counts[None].encoded_texts, counts[8].encoded_texts) == (48, 0)
 
 
 # Settings

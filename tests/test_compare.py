@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -412,9 +413,9 @@ def test_imported_means_give_differences_without_intervals(tmp_path: Path) -> No
 
 def test_a_model_that_was_trained_on_the_task_is_flagged(tmp_path: Path) -> None:
     result = made(tmp_path / "a", {EN: [0.0, 1.0]})
-    manifest = {**result.manifest, "model": {**result.manifest["model"], "trained_on": ["squad"]}}
-    manifest["task"] = {**manifest["task"], "overlaps": ["squad"]}
-    object.__setattr__(result, "manifest", manifest)
+    told = result.manifest
+    model, task = replace(told.model, trained_on=("squad",)), replace(told.task, overlaps=("squad",))
+    result = replace(result, manifest=replace(told, model=model, task=task))
     assert "trained on squad" in " ".join(compare([result], [result], resampling=FAST).notes)
 
 

@@ -51,7 +51,7 @@ def test_some_pairs_and_metrics_are_told_from_the_whole_and_nothing_is_written(c
     some = run(card, "de:en", "MRR@10", run_depth=3)
     assert {path: path.read_bytes() for path in folder().iterdir()} == before
     assert some.metrics == ("MRR@10",)
-    assert some.provenance["pairs"] == ["deu-Latn:eng-Latn"]
+    assert some.provenance.pairs == ("deu-Latn:eng-Latn",)
     sides = ("deu-Latn", "eng-Latn")
     rows = [row for row in whole.table.to_pylist() if (row["query_language"], row["passage_language"]) == sides]
     assert some.table["MRR@10"].to_pylist() == [row["MRR@10"] for row in rows]
@@ -73,13 +73,13 @@ def test_a_result_that_was_extended_holds_what_one_run_of_everything_gives(
     for pairs, metrics in (first, second):
         asked = run(card, pairs, metrics)
         assert asked.metrics == tuple(metrics.split(","))
-        assert len(asked.provenance["pairs"]) == len(pairs.split(","))
+        assert len(asked.provenance.pairs) == len(pairs.split(","))
     run(card, f"{first[0]},{second[0]}", f"{first[1]},{second[1]}", out="whole")
     assert everything() == everything("whole")
     ours, theirs = read_manifest(folder()), read_manifest(folder("whole"))
     same = ("identity", "digests", "pairs", "run_depth", "settings")
-    assert {name: ours[name] for name in same} == {name: theirs[name] for name in same}
-    assert len(ours["earlier"]) == 1
+    assert [getattr(ours, name) for name in same] == [getattr(theirs, name) for name in same]
+    assert len(ours.earlier) == 1
     assert invoke(["verify", str(folder())]) == 0
 
 
@@ -111,7 +111,7 @@ def test_more_ranks_are_searched_again_and_the_scores_stay(card: str) -> None:
         (code, rank) for code in ("deu-Latn", "eng-Latn") for rank in range(1, 6)
     }
     run(card, "de:en", run_depth=2)
-    assert read_manifest(folder())["run_depth"] == 5
+    assert read_manifest(folder()).run_depth == 5
 
 
 def read_run_rows() -> list[dict[str, Any]]:
@@ -168,7 +168,7 @@ def test_two_that_extend_at_once_keep_both_parts(card: str, monkeypatch: pytest.
     monkeypatch.setattr(evaluation, "score_table", meanwhile)
     run(card, "en:en")
     codes = ("ara-Arab", "deu-Latn", "eng-Latn")
-    assert sorted(read_manifest(folder())["pairs"]) == [f"{code}:eng-Latn" for code in codes]
+    assert sorted(read_manifest(folder()).pairs) == [f"{code}:eng-Latn" for code in codes]
     assert len(everything()) == 24
     assert [path.name for path in folder().parent.iterdir()] == ["toy"]
 
@@ -199,7 +199,7 @@ run({card!r}, "en:en")
     done = subprocess.run([sys.executable, "-c", program], env=os.environ, timeout=120)
     assert done.returncode == 9
     run(card, "de:en")
-    known = len(read_manifest(folder())["pairs"])
+    known = len(read_manifest(folder()).pairs)
     assert known in {"before": (1,), "between": (1, 2), "after": (2,)}[dies_at]
     run(card, "en:en")
     assert len(everything()) == 16
@@ -217,7 +217,7 @@ def test_a_system_without_an_exchange_in_one_step_replaces_too(card: str, monkey
 def test_force_measures_what_is_asked_for_and_nothing_else(card: str) -> None:
     run(card, "all")
     run(card, "de:en", force=True)
-    assert read_manifest(folder())["pairs"] == ["deu-Latn:eng-Latn"]
+    assert read_manifest(folder()).pairs == ("deu-Latn:eng-Latn",)
 
 
 def test_gains_over_a_baseline_are_of_the_pairs_asked_for(

@@ -87,22 +87,22 @@ CHANGES: dict[str, Change] = {
 def test_every_input_of_the_data_names_the_result(row: str, plan: Plan) -> None:
     other = judged(plan, replace(plan.collection, **CHANGES[row](plan.collection)))
     here, there = digests(plan), digests(other)
-    assert [one for one in INPUTS if here.get(one) != there.get(one)] == [row]
+    assert [one for one in INPUTS if here.inputs.get(one) != there.inputs.get(one)] == [row]
     assert name(plan) != name(other)
-    assert (here["question"] != there["question"]) == (INPUTS[row].moves == "scores")
+    assert (here.question != there.question) == (INPUTS[row].moves == "scores")
 
 
 @pytest.mark.parametrize("row", [name for name, one in INPUTS.items() if one.moves == "scores"])
 def test_results_that_differ_in_an_input_of_the_data_are_not_compared(row: str, plan: Plan) -> None:
     other = judged(plan, replace(plan.collection, **CHANGES[row](plan.collection)))
-    found = list(question.differences(digests(plan), digests(other), [EN_DE, EN_POOL]))
+    found = list(question.differences(digests(plan).inputs, digests(other).inputs, [EN_DE, EN_POOL]))
     assert {words for words, *_ in found} == {INPUTS[row].words}
-    assert list(question.differences(digests(plan), digests(plan), [EN_DE, EN_POOL])) == []
+    assert list(question.differences(digests(plan).inputs, digests(plan).inputs, [EN_DE, EN_POOL])) == []
 
 
 def test_what_only_other_pairs_have_does_not_matter(plan: Plan) -> None:
     other = judged(plan, replace(plan.collection, candidates={}))
-    assert list(question.differences(digests(plan), digests(other), [EN_POOL])) == []
+    assert list(question.differences(digests(plan).inputs, digests(other).inputs, [EN_POOL])) == []
 
 
 @pytest.mark.parametrize("row", ASKED)
@@ -257,11 +257,10 @@ def test_bodies_have_one_digest_in_any_chunking() -> None:
 def test_committed_results_still_answer_the_question_of_today() -> None:
     manifest = read_manifest(next(Path(__file__).parents[1].glob("leaderboards/results/bm25-*/mini")))
     task = find_task("mini")
-    pairs = [LanguagePair(*pair.split(":")) for pair in manifest["pairs"]]
-    metrics, depth = manifest["task"]["metrics"], manifest["run_depth"]
-    found = digests(make_plan(task, pairs, metric_names=metrics, run_depth=depth))
-    assert found["question"] == manifest["digests"]["question"]
-    assert list(question.differences(found, manifest["digests"], pairs)) == []
+    pairs, metrics = manifest.language_pairs, manifest.task.metrics
+    found = digests(make_plan(task, pairs, metric_names=metrics, run_depth=manifest.run_depth))
+    assert found.question == manifest.digests.question
+    assert list(question.differences(found.inputs, manifest.digests.inputs, pairs)) == []
 
 
 def test_precomputed_vectors_of_equal_texts_in_two_languages_are_not_mixed_up(

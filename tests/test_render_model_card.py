@@ -21,8 +21,8 @@ def summary(tmp_path: Path) -> Summary:
 
 
 def on_hub(summary: Summary) -> Summary:
-    task = summary.manifest["task"] | {"source": {"hub": "google/xquad", "revision": REVISION}}
-    return replace(summary, manifests=(dict(summary.manifest) | {"task": task},))
+    task = replace(summary.manifest.task, source={"hub": "google/xquad", "revision": REVISION})
+    return replace(summary, manifests=(replace(summary.manifest, task=task),))
 
 
 def test_model_index_is_what_the_hub_reads(summary: Summary) -> None:

@@ -130,7 +130,7 @@ def test_pictures_are_files_in_a_folder(folders: tuple[str, str], tmp_path: Path
 
 def test_names_of_pictures_do_not_lead_out_of_their_folder(gained: Entry) -> None:
     manifest = gained.summary.manifest
-    evil = manifest | {"model": manifest["model"] | {"slug": "../../evil"}}
+    evil = replace(manifest, model=replace(manifest.model, slug="../../evil"))
     one = replace(gained, summary=replace(gained.summary, manifests=(evil,)))
     assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) for name in report.pictures(one, "svg"))
 

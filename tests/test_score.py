@@ -11,6 +11,7 @@ import pytest
 import pytrec_eval
 from hypothesis import given
 from hypothesis import strategies as st
+from made_results import as_manifest, make_manifest
 from numpy.typing import NDArray
 
 from clear_bench.errors import UsageError
@@ -252,7 +253,7 @@ def test_translations_are_matched_by_query_id() -> None:
 def scores_table(rows: Sequence[tuple[str, str, float | None]]) -> Scores:
     query, passage, values = zip(*rows, strict=True)
     columns = {"query_language": query, "passage_language": passage, "nDCG@10": pa.array(values, pa.float64())}
-    return Scores(pa.table(columns), ("nDCG@10",), {})
+    return Scores(pa.table(columns), ("nDCG@10",), as_manifest(make_manifest("m", "t", [])))
 
 
 def test_means_run_over_the_counted_queries_of_each_pair() -> None:
@@ -270,7 +271,7 @@ def test_means_of_pairs_keep_the_order_of_the_table_and_its_bytes() -> None:
     languages = ["vie-Latn", "eng-Latn", "ara-Arab"]
     cells = {(q, p): rng.random(50) for q in languages for p in reversed(languages)}
     table = scores_table([(*pair, value) for pair, values in cells.items() for value in values.tolist()])
-    chunked = Scores(pa.concat_tables([table.table[:170], table.table[170:]]), table.metrics, {})
+    chunked = Scores(pa.concat_tables([table.table[:170], table.table[170:]]), table.metrics, table.provenance)
     for scores in (table, chunked):
         found = means(scores, "nDCG@10")
         assert list(found) == [LanguagePair(*pair) for pair in cells]

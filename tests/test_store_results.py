@@ -14,24 +14,26 @@ import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_results import make_manifest, make_scores
+from made_results import as_manifest, make_manifest, make_scores
 
 from clear_bench import disk
 from clear_bench.errors import EnvironmentFault, InputError, TamperedError, UsageError
 from clear_bench.json_schema import violation
 from clear_bench.store.folders import atomic_folder
-from clear_bench.store.results import RUN, SCORES, manifest_digest, read_result, read_results, save_result
+from clear_bench.store.manifest import manifest_digest
+from clear_bench.store.results import RUN, SCORES, read_result, read_results, save_result
 from clear_bench.store.trec import read_run
+from clear_bench.types import Manifest
 
 PAIR = "eng-Latn:eng-Latn"
 
 
-def manifest() -> dict[str, Any]:
+def manifest() -> Manifest:
     made = make_manifest("m", "t", [PAIR])
-    return made | {"task": made["task"] | {"metrics": ["nDCG@10"]}}
+    return as_manifest(made | {"task": made["task"] | {"metrics": ["nDCG@10"]}})
 
 
-def write(folder: Path, value: float = 0.5) -> dict[str, Any]:
+def write(folder: Path, value: float = 0.5) -> Manifest:
     columns = {"query_language": ["eng-Latn"], "passage_language": ["eng-Latn"], "query_id": ["q"], "cluster_id": ["c"]}
     pq.write_table(pa.table(columns | {"nDCG@10": [value]}), folder / SCORES)
     return manifest()
@@ -62,7 +64,7 @@ def test_other_result_in_the_way_is_refused_without_force(tmp_path: Path) -> Non
 def test_failure_while_writing_leaves_nothing_and_keeps_the_old_result(tmp_path: Path) -> None:
     folder = save_result(tmp_path / "m" / "t", write)
 
-    def fail(path: Path) -> dict[str, Any]:
+    def fail(path: Path) -> Manifest:
         write(path)
         raise InputError("no")
 
@@ -112,7 +114,7 @@ def test_file_that_is_no_manifest_is_refused(tmp_path: Path, content: str) -> No
 
 
 def test_missing_run_is_accepted_and_a_missing_score_file_is_not(tmp_path: Path) -> None:
-    def with_run(path: Path) -> dict[str, Any]:
+    def with_run(path: Path) -> Manifest:
         (path / "run.parquet").write_bytes(b"run")
         return write(path)
 
@@ -156,14 +158,14 @@ Change = Callable[[dict[str, Any]], object]
 def saved(folder: Path) -> Path:
     """Save two pairs of six queries each, with a run."""
 
-    def both(path: Path) -> dict[str, Any]:
+    def both(path: Path) -> Manifest:
         scores = make_scores([PAIR, DE], 6)
         pq.write_table(scores, path / SCORES)
         hits = scores.select(["query_language", "passage_language", "query_id"])
         hits = hits.append_column("rank", pa.array([1] * len(hits)))
         hits = hits.append_column("passage_id", pa.array(["p"] * len(hits)))
         pq.write_table(hits.append_column("similarity", pa.array([0.5] * len(hits))), path / RUN)
-        return make_manifest("m", "t", [PAIR, DE])
+        return as_manifest(make_manifest("m", "t", [PAIR, DE]))
 
     return save_result(folder / "m" / "t", both)
 

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_results import make_manifest, make_scores
+from made_results import as_manifest, make_manifest, make_scores
 
 from clear_bench.errors import DataError, InputError
 from clear_bench.store.results import RUN, SCORES, Result, read_result, save_result
 from clear_bench.store.trec import write_trec_runs
+from clear_bench.types import Manifest
 
 
 def saved(folder: Path, passages: list[str], similarities: list[float]) -> Result:
@@ -20,10 +21,10 @@ def saved(folder: Path, passages: list[str], similarities: list[float]) -> Resul
     pair = {"query_language": ["deu-Latn"] * count, "passage_language": ["eng-Latn"] * count, "query_id": ["q"] * count}
     hits = {"rank": list(range(1, count + 1)), "passage_id": passages, "similarity": np.float32(similarities)}
 
-    def write(path: Path) -> dict[str, object]:
+    def write(path: Path) -> Manifest:
         pq.write_table(pa.table(pair | hits), path / RUN)
         pq.write_table(make_scores(["deu-Latn:eng-Latn"], 1), path / SCORES)
-        return make_manifest("m", "t", ["deu-Latn:eng-Latn"])
+        return as_manifest(make_manifest("m", "t", ["deu-Latn:eng-Latn"]))
 
     return read_result(save_result(folder / "m" / "t", write))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_results import make_manifest
+from made_results import as_manifest, make_manifest
 from raw_benchmarks import load, xor
 
 from clear_bench import readers
@@ -18,7 +18,7 @@ from clear_bench.errors import DataError
 from clear_bench.store.results import RUN, SCORES, Result, read_result, save_result
 from clear_bench.store.xor import write_xor_predictions
 from clear_bench.tasks import select_pairs
-from clear_bench.types import Collection
+from clear_bench.types import Collection, Manifest
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def collection(tmp_path: Path) -> Collection:
 def result(tmp_path: Path, passages: dict[tuple[str, str], list[str]]) -> Result:
     """Save a result with the given hits of (language, question)."""
 
-    def write(folder: Path) -> dict[str, object]:
+    def write(folder: Path) -> Manifest:
         asked = [("fin-Latn", "1"), ("fin-Latn", "2"), ("jpn-Jpan", "3")]
         scores = {
             "query_language": [language for language, _ in asked],
@@ -49,7 +49,7 @@ def result(tmp_path: Path, passages: dict[tuple[str, str], list[str]]) -> Result
         pq.write_table(pa.Table.from_pylist([{**hit, "similarity": 0.5} for hit in hits]), folder / RUN)
         pairs = ["fin-Latn:eng-Latn", "jpn-Jpan:eng-Latn"]
         made = make_manifest("m", "xor", pairs)
-        return made | {"task": made["task"] | {"main_metric": "R@2kt", "metrics": ["R@2kt"]}}
+        return as_manifest(made | {"task": made["task"] | {"main_metric": "R@2kt", "metrics": ["R@2kt"]}})
 
     return read_result(save_result(tmp_path / "m" / "xor", write))
 

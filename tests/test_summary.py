@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from made_results import CODES, make_manifest, make_scores, matrix, save
+from made_results import CODES, as_manifest, make_manifest, make_scores, matrix, save
 from scipy import stats as scipy_stats
 
 from clear_bench import stats
@@ -19,7 +19,7 @@ PAIRS = matrix(CODES[:4])
 
 
 def scores(table: pa.Table, pairs: list[str] = PAIRS, **more: object) -> Scores:
-    return Scores(table, ("nDCG@10", "recall@10"), make_manifest("m", "t", pairs) | more)
+    return Scores(table, ("nDCG@10", "recall@10"), as_manifest(make_manifest("m", "t", pairs) | more))
 
 
 @pytest.fixture(scope="module")

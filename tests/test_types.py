@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_results import as_manifest, make_manifest
 
-from clear_bench.types import Checkpoint, Embeddings, LanguagePair, make_qrels, make_texts, seen_in_training
+from clear_bench.types import Checkpoint, Embeddings, LanguagePair, make_qrels, make_texts
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,8 @@ def test_slug_is_a_plain_folder_name(name: str) -> None:
     ],
 )
 def test_training_sets_are_known_in_every_spelling(listed: str, overlap: str) -> None:
-    manifest = {"model": {"trained_on": ["other", listed]}, "task": {"overlaps": ["unseen", overlap]}}
-    assert seen_in_training(manifest) == (overlap,)
-    assert seen_in_training({"model": {}, "task": {}}) == ()
+    none = as_manifest(make_manifest("m", "t", ["eng-Latn:eng-Latn"]))
+    model = replace(none.model, trained_on=("other", listed))
+    manifest = replace(none, model=model, task=replace(none.task, overlaps=("unseen", overlap)))
+    assert manifest.seen_in_training == (overlap,)
+    assert none.seen_in_training == ()

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clear_bench import readers
-from clear_bench.compare.pairing import MEANS, Seeds, align
+from clear_bench.compare.pairing import Seeds, align
 from clear_bench.errors import UserError
 from clear_bench.qrels import find_rows
 from clear_bench.render.records import Change
@@ -32,10 +32,10 @@ def find_changes(candidate: Seeds, base: Seeds = (), *, metric: str | None = Non
     over seeds.
     """
     results = [*base, *candidate]
-    if any(result.manifest.get("kind") == MEANS for result in results):
+    if not all(result.manifest.has_queries for result in results):
         return []
     aligned = align(results)
-    scores = aligned.scores(metric or candidate[0].manifest["task"]["main_metric"])
+    scores = aligned.scores(metric or candidate[0].manifest.task.main_metric)
     new = scores[len(base) :].mean(axis=0)
     old = scores[: len(base)].mean(axis=0) if base else None
     ids = aligned.tables[0]["query_id"]
@@ -84,8 +84,8 @@ def _collection(result: Result, pairs: Sequence[LanguagePair], card: str | None)
     except UserError as error:
         log.info("no texts for %s: %s", result.task, error)
         return None
-    known = result.manifest["digests"]
-    if any(known["queries"].get(code) != texts.digest for code, texts in collection.queries.items()):
+    known = result.manifest.digests.inputs["queries"]
+    if any(known.get(code) != texts.digest for code, texts in collection.queries.items()):
         log.info("no texts for %s: the collection on this machine is not the one that was evaluated", result.task)
         return None
     return collection

@@ -17,7 +17,7 @@ from clear_bench import score
 from clear_bench.api.cells import cells, run_table, score_table
 from clear_bench.api.countable import NOT_COUNTED, uncountable
 from clear_bench.api.extension import Extension, is_answered, narrow, refuse_conflict, refuse_other_depth, widen
-from clear_bench.api.manifest import describe, judged_counts, now, provenance
+from clear_bench.api.manifest import describe, measured, now, with_judged
 from clear_bench.api.plan import Plan
 from clear_bench.api.retrievers.protocol import Retriever
 from clear_bench.disk import write_text
@@ -35,7 +35,7 @@ from clear_bench.store.results import (
     recover_result,
     save_result,
 )
-from clear_bench.types import Checkpoint, Scores
+from clear_bench.types import Checkpoint, Manifest, Scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +99,7 @@ class Evaluation:
         import pandas as pd
 
         scores = self.scores[task]
-        means = score.means(scores, metric or scores.provenance["task"]["main_metric"])
+        means = score.means(scores, metric or scores.provenance.task.main_metric)
         rows = [(pair.query, pair.passage, mean.value) for pair, mean in means.items()]
         frame = pd.DataFrame(rows, columns=["query_language", "passage_language", "value"])
         return frame.pivot_table(index="query_language", columns="passage_language", values="value", sort=False)
@@ -159,13 +159,13 @@ def evaluate_plan(retriever: Retriever, plan: Plan, output: Output) -> Scores:
 
 
 def _save(retriever: Retriever, plan: Plan, folder: Path, output: Output, extension: Extension | None = None) -> Scores:
-    manifest, over = describe(plan, retriever, folder), extension.old.manifest["manifest_digest"] if extension else None
+    manifest, over = describe(plan, retriever, folder), extension.old.manifest.manifest_digest if extension else None
 
-    def write(temporary: Path) -> dict[str, Any]:  # Any: JSON
+    def write(temporary: Path) -> Manifest:
         scores = _measure(retriever, plan, manifest, output, temporary, extension)
         pq.write_table(scores.table, temporary / SCORES, compression="zstd", store_schema=False)
         write_text(temporary / MTEB, json.dumps(_mteb(scores, plan), indent=1) + "\n")
-        return dict(scores.provenance)
+        return scores.provenance
 
     return read_result(save_result(folder, write, force=output.force, over=over)).scores
 
@@ -173,7 +173,7 @@ def _save(retriever: Retriever, plan: Plan, folder: Path, output: Output, extens
 def _measure(
     retriever: Retriever,
     plan: Plan,
-    manifest: Mapping[str, Any],  # Any: JSON
+    manifest: Manifest,
     output: Output,
     folder: Path | None = None,
     extension: Extension | None = None,
@@ -200,22 +200,22 @@ def _measure(
         if writer:
             writer.close()
     seconds = {"encode": prepared - begin, "search": time.perf_counter() - prepared}
-    counts = ready.counts | {"pairs": len(tables), "hits": hits, "ties": ties}
-    whole = {**manifest, "counts": counts, **provenance(started, seconds, output.command)}
-    if recalls := ready.recalls():
-        whole["recall_against_exact"] = {side: asdict(recall) for side, recall in recalls.items()}
+    counts = replace(ready.counts, pairs=len(tables), hits=hits, ties=ties)
+    recalls = {side: asdict(recall) for side, recall in ready.recalls().items()}
+    whole = measured(manifest, started, seconds, output.command)
+    whole = replace(whole, counts=counts, recall_against_exact=recalls)
     table = pa.concat_tables(tables)
     if extension:
         table, whole = extension.joined(table), extension.told(whole)
-    whole["counts"] |= judged_counts(plan) | {"uncounted": _uncounted(plan, table)}
-    return Scores(table, plan.metrics, whole)
+    counts = replace(with_judged(whole.counts, plan), uncounted=_uncounted(plan, whole, table))
+    return Scores(table, plan.metrics, replace(whole, counts=counts))
 
 
-def _uncounted(plan: Plan, table: pa.Table) -> dict[str, dict[str, str]]:
+def _uncounted(plan: Plan, manifest: Manifest, table: pa.Table) -> dict[str, dict[str, str]]:
     """Say, by metric and pair, why there is no value, where no query counts."""
     known, found = uncountable(plan), dict[str, dict[str, str]]()
     for name in plan.metrics:
-        for pair, mean in score.means(Scores(table, plan.metrics, {}), name).items():
+        for pair, mean in score.means(Scores(table, plan.metrics, manifest), name).items():
             if mean.value is None:
                 reason = known.get(name, {}).get(str(pair), NOT_COUNTED)
                 found.setdefault(name, {})[str(pair)] = reason
@@ -226,9 +226,9 @@ def _mteb(scores: Scores, plan: Plan) -> dict[str, Any]:  # Any: JSON
     made = scores.provenance
     return task_result(
         plan.task.name,
-        made["digests"]["question"],
-        made["task"]["main_metric"],
-        score.means_by_pair(scores, made["task"]["main_metric"]),
-        made["versions"].get("mteb"),
-        sum(made["seconds"].values()),
+        str(made.digests.question),
+        made.task.main_metric,
+        score.means_by_pair(scores, made.task.main_metric),
+        made.versions.get("mteb"),
+        sum(made.seconds.values()),
     )

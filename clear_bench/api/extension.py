@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +15,11 @@ from clear_bench.api.retrievers.given import KIND as TREC
 from clear_bench.api.retrievers.lexical import NAME as BM25
 from clear_bench.errors import TamperedError, UsageError
 from clear_bench.indexes import INDEXES
-from clear_bench.store.results import KEYS, RUN, Manifest, Result
+from clear_bench.store.results import KEYS, RUN, Result
 from clear_bench.store.trec import read_run
 from clear_bench.tasks import select_pairs
-from clear_bench.types import Judgements, LanguagePair, Scores
+from clear_bench.types import Judgements, LanguagePair, Manifest, Scores
+from clear_bench.types.manifest import CountsPart, EarlierPart
 
 EXACT = ("auto", *INDEXES, BM25, TREC)
 """Indexes whose first hits do not depend on how many are asked for."""
@@ -52,7 +52,7 @@ class Extension:
     def missing(self) -> tuple[Judgements, ...]:
         """The pairs to search: new ones, and old ones that lack ranks, or a metric that they can have."""
         known, never = set(self.old.pairs), uncountable(self.plan)
-        is_short = self.plan.run_depth > self.old.manifest["run_depth"] or not (self.old.path / RUN).is_file()
+        is_short = self.plan.run_depth > self.old.manifest.run_depth or not (self.old.path / RUN).is_file()
         return tuple(
             judged
             for judged in self.plan.judgements
@@ -77,27 +77,29 @@ class Extension:
     def told(self, made: Manifest) -> Manifest:
         """Put what is told of the measurement of what was missing beside what the result tells of the rest."""
         before = self.old.manifest
-        earlier = {name: before[name] for name in ("created", "seconds", "command", "versions")}
-        recalls = before.get("recall_against_exact", {}) | made.get("recall_against_exact", {})
-        return {
-            **made,
-            "counts": self._counts(before["counts"], made["counts"]),
-            "earlier": [*before.get("earlier", []), earlier],
-            **({"recall_against_exact": recalls} if recalls else {}),
-        }
+        earlier = EarlierPart(
+            created=before.created, seconds=before.seconds, command=before.command, versions=before.versions
+        )
+        return replace(
+            made,
+            counts=self._counts(before.counts, made.counts),
+            earlier=(*before.earlier, earlier),
+            recall_against_exact={**before.recall_against_exact, **made.recall_against_exact},
+        )
 
-    def _counts(self, before: Manifest, made: Manifest) -> Manifest:
+    def _counts(self, before: CountsPart, made: CountsPart) -> CountsPart:
         sets = [*self.plan.query_texts.values(), *self.plan.passage_texts.values()]
-        shares = [one.get("truncated_share") or {} for one in (before, made)]
-        cosines = before.get("stored_cosine", {}) | made.get("stored_cosine", {})
-        return {
-            **{name: before[name] + made[name] for name in ("encoded_texts", "hits", "ties")},
-            "texts": sum(map(len, sets)),
-            "pairs": len(self.plan.pairs),
-            "tokens": None,  # texts that both have would count twice
-            "truncated_share": {side: shares[0].get(side, {}) | shares[1].get(side, {}) for side in shares[1]} or None,
-            **({"stored_cosine": cosines} if cosines else {}),
-        }
+        old, new = before.truncated_share or {}, made.truncated_share or {}
+        return CountsPart(
+            texts=sum(map(len, sets)),
+            encoded_texts=before.encoded_texts + made.encoded_texts,
+            tokens=None,  # texts that both have would count twice
+            truncated_share={side: {**old.get(side, {}), **new[side]} for side in new} or None,
+            stored_cosine={**before.stored_cosine, **made.stored_cosine},
+            pairs=len(self.plan.pairs),
+            hits=before.hits + made.hits,
+            ties=before.ties + made.ties,
+        )
 
     def _rows(self, old: pa.Table, new: pa.Table) -> pa.Table:
         """Lay out one pair; a metric that it cannot have is null."""
@@ -116,35 +118,42 @@ def is_answered(plan: Plan, old: Result) -> bool:
     return (
         set(plan.pairs) <= set(old.pairs)
         and set(plan.metrics) <= set(old.scores.metrics)
-        and plan.run_depth <= old.manifest["run_depth"]
+        and plan.run_depth <= old.manifest.run_depth
     )
 
 
 def narrow(scores: Scores, plan: Plan) -> Scores:
     """Keep of a result's scores what a plan asks for."""
     made, rows = scores.provenance, by_pair(scores.table)
-    task = {**made["task"], "metrics": list(plan.metrics), "main_metric": plan.main_metric}
+    task = replace(made.task, metrics=plan.metrics, main_metric=plan.main_metric)
     table = pa.concat_tables([rows[pair] for pair in plan.pairs]).select([*KEYS, *plan.metrics])
-    return Scores(table, plan.metrics, {**made, "task": task, "pairs": [str(pair) for pair in plan.pairs]})
+    return Scores(table, plan.metrics, replace(made, task=task, pairs=tuple(map(str, plan.pairs))))
 
 
 def widen(plan: Plan, old: Result) -> Plan:
     """Plan everything that a result has and a plan asks for; the texts of all its pairs are read again."""
     names = list(dict.fromkeys([*old.scores.metrics, *plan.metrics]))
-    depth = max(plan.run_depth, old.manifest["run_depth"])
+    depth = max(plan.run_depth, old.manifest.run_depth)
     if set(old.pairs) <= set(plan.pairs):
         task = plan.task
         if task.reader == TREC:  # there is no card: the metrics asked for first say which one is the main one
-            task = replace(task, main_metric=old.manifest["task"]["main_metric"])
+            task = replace(task, main_metric=old.manifest.task.main_metric)
         return replace(plan, task=task, metrics=tuple(names), run_depth=depth)
     pairs = select_pairs(plan.task, [str(pair) for pair in (*old.pairs, *plan.pairs)])
-    asked = {"limit": plan.limit, "run_depth": depth, "offline": plan.offline}
-    return make_plan(plan.task, pairs, metric_names=names, read=plan.read, **asked)
+    return make_plan(
+        plan.task,
+        pairs,
+        metric_names=names,
+        limit=plan.limit,
+        run_depth=depth,
+        read=plan.read,
+        offline=plan.offline,
+    )
 
 
 def refuse_conflict(old: Result, new: Manifest, plan: Plan) -> None:
     """Raise `UsageError` where a plan's scores and a result's would not be of the same kind, and say what differs."""
-    shared = [pair for pair in old.pairs if str(pair) in new["pairs"]]
+    shared = [pair for pair in old.pairs if str(pair) in new.pairs]
     for words in (*_settings(old.manifest, new), *_texts(old.manifest, new, shared), *_sets(old, plan)):
         msg = f"{old.path} holds another result: {words}; give --force to replace it, or another --out"
         raise UsageError(msg)
@@ -153,8 +162,8 @@ def refuse_conflict(old: Result, new: Manifest, plan: Plan) -> None:
 def refuse_other_depth(extension: Extension) -> None:
     """Raise `UsageError` where an approximate index would search deeper than it did, which moves the first hits too."""
     old, whole = extension.old, extension.plan
-    index = str(old.manifest["settings"].get("index"))
-    before = replace(whole, metrics=old.scores.metrics, run_depth=old.manifest["run_depth"])
+    index = old.manifest.index
+    before = replace(whole, metrics=old.scores.metrics, run_depth=old.manifest.run_depth)
     for side in dict.fromkeys(pair.passage for pair in old.pairs) if index not in EXACT else ():
         if before.depth(side) != whole.depth(side):
             depths = f"{before.depth(side)} hits there, {whole.depth(side)} now"
@@ -178,22 +187,21 @@ def by_pair(table: pa.Table) -> dict[LanguagePair, pa.Table]:
     return {pair: table.take(pa.array(rows)) for pair, rows in sorted(cut.items(), key=lambda one: one[1][0])}
 
 
-def _settings(old: Mapping[str, Any], new: Manifest) -> Iterator[str]:
-    settings = old.get("settings", {})
+def _settings(old: Manifest, new: Manifest) -> Iterator[str]:
     rows = [
-        ("the model (weights, prompts, settings)", old["model"]["fingerprint"][:12], new["model"]["fingerprint"][:12]),
-        ("its kind", old.get("kind"), new["kind"]),
-        ("--limit", old.get("limit"), new["limit"]),
-        ("the instruction", old["task"].get("instruction"), new["task"]["instruction"]),
-        *((f"--{key.replace('_', '-')}", settings.get(key), value) for key, value in new["settings"].items()),
+        ("the model (weights, prompts, settings)", old.model.fingerprint[:12], new.model.fingerprint[:12]),
+        ("its kind", old.kind, new.kind),
+        ("--limit", old.limit, new.limit),
+        ("the instruction", old.task.instruction, new.task.instruction),
+        *((f"--{key.replace('_', '-')}", old.settings.get(key), value) for key, value in new.settings.items()),
     ]
     for words, there, now in rows:
         if there != now:
             yield f"{words} is {_shown(there)} there, {_shown(now)} now"
 
 
-def _texts(old: Mapping[str, Any], new: Manifest, shared: list[LanguagePair]) -> Iterator[str]:
-    there, now = old["digests"], new["digests"]
+def _texts(old: Manifest, new: Manifest, shared: list[LanguagePair]) -> Iterator[str]:
+    there, now = old.digests.inputs, new.digests.inputs
     for words, key, before, after in question.differences(there, now, shared):
         yield f"the {words} of {key} were {before[:12]}, and are {after[:12]} now"
     for key in {pair.query for pair in shared}:

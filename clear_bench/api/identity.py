@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from clear_bench import question
 from clear_bench.api.plan import Plan, Read, make_plan
@@ -12,6 +11,7 @@ from clear_bench.documents import digest_of
 from clear_bench.errors import NotComparableError
 from clear_bench.store.results import Result
 from clear_bench.tasks import Task, select_pairs
+from clear_bench.types.manifest import DigestsPart
 
 ASKED: Mapping[str, Callable[[Plan], object]] = {
     "task": lambda plan: plan.task.name,
@@ -31,17 +31,17 @@ ANSWERED: Mapping[str, Callable[[Retriever], object]] = {
 """What finds the passages."""
 
 
-def digests(plan: Plan) -> dict[str, Any]:  # Any: JSON
+def digests(plan: Plan) -> DigestsPart:
     """Lay out a manifest's `digests`: of everything that moves a score, whatever the model; `question` is of all."""
     data = question.digests(plan.collection, plan.judgements)
     asked = {name: value(plan) for name, value in ASKED.items()} | question.asked(data)
-    return {"question": digest_of(asked), **data}
+    return DigestsPart(question=digest_of(asked), further=data)
 
 
-def identity(named: Mapping[str, Any], retriever: Retriever) -> str:  # Any: JSON
+def identity(named: DigestsPart, retriever: Retriever) -> str:
     """Name a result by its `digests` and what found the passages: the same scores with the same intervals."""
     found = {name: value(retriever) for name, value in ANSWERED.items()}
-    return digest_of({**found, "question": named["question"], "clusters": named["clusters"]})
+    return digest_of({**found, "question": named.question, "clusters": named.inputs["clusters"]})
 
 
 def plan_again(result: Result, task: Task, read: Read) -> Plan:
@@ -57,12 +57,12 @@ def plan_again(result: Result, task: Task, read: Read) -> Plan:
     plan = make_plan(
         task,
         result.pairs,
-        metric_names=made["task"]["metrics"],
-        limit=made["limit"],
-        run_depth=made["run_depth"],
+        metric_names=made.task.metrics,
+        limit=made.limit,
+        run_depth=made.run_depth,
         read=read,
     )
-    if digests(plan)["question"] != made["digests"]["question"]:
+    if digests(plan).question != made.digests.question:
         msg = f"{result.path}: the collection of {task.name!r} on this machine differs from the one that was evaluated"
         raise NotComparableError(msg)
     return plan

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from clear_bench import __version__
 from clear_bench.api.identity import digests, identity
@@ -16,6 +16,8 @@ from clear_bench.api.plan import Plan
 from clear_bench.api.retrievers.dense import first_texts
 from clear_bench.api.retrievers.protocol import Retriever
 from clear_bench.readers.given import brought
+from clear_bench.types import Checkpoint, Manifest
+from clear_bench.types.manifest import CountsPart, ModelPart, TaskPart
 
 PACKAGES = (
     "torch",
@@ -47,73 +49,85 @@ def versions() -> dict[str, str]:
     return found
 
 
-def describe(plan: Plan, retriever: Retriever, folder: Path | None = None) -> dict[str, Any]:  # Any: JSON
-    """Write down the part of a manifest that is known before the run: it names the result.
+def describe(plan: Plan, retriever: Retriever, folder: Path | None = None) -> Manifest:
+    """Return what a manifest says before the run, which names the result; the counts and the cost come later.
 
     `folder` is where the result will be: the path of a user's own card is relative to it.
     """
-    task, checkpoint, named = plan.task, retriever.checkpoint, digests(plan)
-    return {
-        "identity": identity(named, retriever),
-        "kind": retriever.kind,
-        "model": {
-            "name": checkpoint.name,
-            "slug": checkpoint.slug,
-            "revision": checkpoint.revision,
-            "fingerprint": checkpoint.fingerprint,
-            "weights_digest": checkpoint.weights_digest,
-            "prompts": dict(checkpoint.prompts),
-            "similarity": checkpoint.similarity,
-            "max_seq_length": checkpoint.max_seq_length,
-            "precision": checkpoint.precision,
-            "truncate_dim": checkpoint.truncate_dim,
-            "licence": checkpoint.licence,
-            "trained_on": list(checkpoint.trained_on),
-        },
-        "encoded": first_texts(plan, checkpoint),
-        "task": {
-            "name": task.name,
-            "title": task.title,
-            "main_metric": plan.main_metric,
-            "metrics": list(plan.metrics),
-            "cluster": task.cluster,
-            "licence": task.licence,
-            "instruction": task.instruction,
-            "overlaps": list(task.overlaps),
-            "source": dict(task.source),
-            "card": os.path.relpath(task.card.resolve(), folder.resolve()) if task.card and folder else None,
-            "brought": brought(task, plan.pairs),
-        },
-        "settings": retriever.settings,
-        "pairs": [str(pair) for pair in plan.pairs],
-        "partial": plan.limit is not None,
-        "limit": plan.limit,
-        "run_depth": plan.run_depth,
-        "digests": named,
-    }
+    named = digests(plan)
+    return Manifest(
+        identity=identity(named, retriever),
+        kind=retriever.kind,
+        model=_model(retriever.checkpoint),
+        encoded=first_texts(plan, retriever.checkpoint),
+        task=_task(plan, folder),
+        settings=retriever.settings,
+        pairs=tuple(map(str, plan.pairs)),
+        partial=plan.limit is not None,
+        limit=plan.limit,
+        run_depth=plan.run_depth,
+        digests=named,
+        counts=CountsPart(),
+    )
 
 
-def judged_counts(plan: Plan) -> dict[str, Any]:  # Any: JSON
-    """Count, per pair, the queries that count as 0 for lack of a relevant passage, and those left out and why.
+def _model(checkpoint: Checkpoint) -> ModelPart:
+    return ModelPart(
+        name=checkpoint.name,
+        slug=checkpoint.slug,
+        revision=checkpoint.revision,
+        fingerprint=checkpoint.fingerprint,
+        weights_digest=checkpoint.weights_digest,
+        prompts=checkpoint.prompts,
+        similarity=checkpoint.similarity,
+        max_seq_length=checkpoint.max_seq_length,
+        precision=checkpoint.precision,
+        truncate_dim=checkpoint.truncate_dim,
+        licence=checkpoint.licence,
+        trained_on=checkpoint.trained_on,
+    )
+
+
+def _task(plan: Plan, folder: Path | None) -> TaskPart:
+    task = plan.task
+    return TaskPart(
+        name=task.name,
+        title=task.title,
+        main_metric=plan.main_metric,
+        metrics=plan.metrics,
+        cluster=task.cluster,
+        licence=task.licence,
+        instruction=task.instruction,
+        overlaps=task.overlaps,
+        source=task.source,
+        card=os.path.relpath(task.card.resolve(), folder.resolve()) if task.card and folder else None,
+        brought={entry: tuple(hashes) for entry, hashes in brought(task, plan.pairs).items()},
+    )
+
+
+def with_judged(counts: CountsPart, plan: Plan) -> CountsPart:
+    """Add, per pair, the queries that count as 0 for lack of a relevant passage, and those left out and why.
 
     Pairs that have none are not listed.
     """
     out = {str(one.pair): {name: getattr(one, name) for name in LEFT_OUT} for one in plan.judgements}
-    return {
-        "unanswerable": {str(one.pair): one.unanswerable for one in plan.judgements if one.unanswerable},
-        "left_out": {pair: counts for pair, counts in out.items() if any(counts.values())},
-    }
+    return replace(
+        counts,
+        unanswerable={str(one.pair): one.unanswerable for one in plan.judgements if one.unanswerable},
+        left_out={pair: reasons for pair, reasons in out.items() if any(reasons.values())},
+    )
 
 
-def provenance(started: datetime, seconds: Mapping[str, float], command: Sequence[str]) -> dict[str, Any]:
-    """Write down when, where and how a run was made."""
-    return {
-        "created": started.isoformat(timespec="seconds"),
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "command": list(command),
-        "versions": versions(),
-        "machine": {"system": platform.system(), "architecture": platform.machine()},
-    }
+def measured(manifest: Manifest, started: datetime, seconds: Mapping[str, float], command: Sequence[str]) -> Manifest:
+    """Add when, where and how a run was made."""
+    return replace(
+        manifest,
+        created=started.isoformat(timespec="seconds"),
+        seconds={name: round(value, 3) for name, value in seconds.items()},
+        command=tuple(command),
+        versions=versions(),
+        machine={"system": platform.system(), "architecture": platform.machine()},
+    )
 
 
 def now() -> datetime:

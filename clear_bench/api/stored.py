@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from clear_bench.api.geometry import Drawn, survey
 from clear_bench.api.identity import plan_again
@@ -14,7 +14,7 @@ from clear_bench.api.retrievers.dense import DenseRetriever, ReadyVectors, promp
 from clear_bench.disk import cache_root
 from clear_bench.encode import pending
 from clear_bench.errors import EnvironmentFault, UsageError
-from clear_bench.geometry import Overall, Space, changes
+from clear_bench.geometry import Space
 from clear_bench.models.checkpoint import truncated
 from clear_bench.settings import StoreDtype
 from clear_bench.store.embeddings import FOLDER, KEY, EmbeddingStore
@@ -35,21 +35,15 @@ def survey_result(result: Result, task: Task, read: Read, drawn: Drawn, *, offli
         plan,
         {language: one.embeddings for language, one in ready.queries.items()},
         {language: one.embeddings for language, one in ready.passages.items()},
-        result.manifest["model"]["similarity"],
+        result.manifest.model.similarity or "cosine",
         drawn,
     )
 
 
-def geometry_change(base: Result, candidate: Result, task: Task, read: Read, drawn: Drawn) -> list[Overall]:
-    """Measure how the geometry changed from a base to a candidate, on the same texts of one task."""
-    before, after = (survey_result(result, task, read, drawn, offline=True) for result in (base, candidate))
-    return changes(before.cells, after.cells)
-
-
 def stored_vectors(result: Result, plan: Plan) -> ReadyVectors:
     """Find the embeddings of a result's texts; raises `EnvironmentFault` where the store lacks some of them."""
-    made = result.manifest
-    dtype = made.get("settings", {}).get("store_dtype")
+    said = result.manifest.settings.get("store_dtype")
+    dtype: StoreDtype | None = next((one for one in get_args(StoreDtype) if one == said), None)
     if dtype is None:
         msg = f"{result.path}: {result.model} found its passages without vectors, so there is no geometry to measure"
         raise UsageError(msg)
@@ -70,19 +64,19 @@ def _lacking(checkpoint: Checkpoint, plan: Plan, store: EmbeddingStore, dtype: S
 
 def _checkpoints(result: Result) -> Iterator[Checkpoint]:
     """Rebuild the checkpoint from the manifest, which does not say all: vectors may belong to rows or to texts."""
-    model = result.manifest["model"]
+    model = result.manifest.model
     for is_by_row in (False, True):
         yield Checkpoint(
             name=result.model,
             path=None,
-            fingerprint=model["fingerprint"],
-            weights_digest=model["weights_digest"],
-            prompts=model["prompts"],
-            similarity=model["similarity"],
-            max_seq_length=model["max_seq_length"],
-            precision=model["precision"],
-            truncate_dim=model["truncate_dim"],
-            cache_digest=_cache_digest(model["fingerprint"], model["truncate_dim"]),
+            fingerprint=model.fingerprint,
+            weights_digest=model.weights_digest,
+            prompts=model.prompts,
+            similarity=model.similarity or "cosine",
+            max_seq_length=model.max_seq_length,
+            precision=model.precision,
+            truncate_dim=model.truncate_dim,
+            cache_digest=_cache_digest(model.fingerprint, model.truncate_dim),
             is_by_row=is_by_row,
         )
 

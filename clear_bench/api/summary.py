@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from clear_bench import stats
 from clear_bench.compare.families import GROUPS, other_language
-from clear_bench.compare.pairing import MEANS, align, require_metric
+from clear_bench.compare.pairing import align, require_metric
 from clear_bench.render.records import Summary, Value
 from clear_bench.stats.clusters import Floats, Ints
 from clear_bench.store.results import Result
-from clear_bench.types import LanguagePair, Scores
+from clear_bench.types import LanguagePair, Manifest, Scores
 
 
 def summarise(scores: Scores, metric: str | None = None) -> Summary:
     """Sum up one evaluation, with a metric in front: the task's main metric unless given."""
-    pairs = tuple(LanguagePair(*text.split(":")) for text in scores.provenance["pairs"])
+    pairs = scores.provenance.language_pairs
     columns = {name: scores.table[name].to_numpy(zero_copy_only=False) for name in scores.metrics}
     cells = _cell_labels(scores.table, pairs)
     clusters = _labels(scores.table["cluster_id"])
@@ -32,7 +31,7 @@ def summarise_results(results: Sequence[Result], metric: str | None = None) -> S
 
     Raises `NotComparableError` where the seeds do not answer the same questions, or lack the metric.
     """
-    require_metric(results, metric or results[0].manifest["task"]["main_metric"])
+    require_metric(results, metric or results[0].manifest.task.main_metric)
     if len(results) == 1:
         return replace(summarise(results[0].scores, metric), paths=(str(results[0].path),))
     aligned = align(list(results))
@@ -83,20 +82,20 @@ def _summarise(
     columns: Mapping[str, Floats],
     cells: Ints,
     clusters: Ints,
-    manifests: Sequence[Mapping[str, Any]],  # Any: JSON
+    manifests: Sequence[Manifest],
     metric: str | None,
 ) -> Summary:
     first = manifests[0]
-    has_queries = all(manifest.get("kind") != MEANS for manifest in manifests)
+    has_queries = all(manifest.has_queries for manifest in manifests)
     found = {name: _metric(values, cells, clusters, pairs, has_queries) for name, values in columns.items()}
-    metric = metric or first["task"]["main_metric"]
+    metric = metric or first.task.main_metric
     main = found[metric]
     pools = {name: [pair for pair in metric.place if pair.is_pool] for name, metric in found.items()}
     return Summary(
-        model=first["model"]["name"],
-        fingerprint=first["model"]["fingerprint"],
-        task=first["task"]["name"],
-        title=first["task"].get("title") or first["task"]["name"],
+        model=first.model.name,
+        fingerprint=first.model.fingerprint,
+        task=first.task.name,
+        title=first.task.title or first.task.name,
         metric=metric,
         cells=main.cells(),
         languages={

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from clear_bench import metrics, readers
 from clear_bench.api.identity import plan_again
 from clear_bench.api.plan import Plan, Read
-from clear_bench.compare.pairing import MEANS
 from clear_bench.errors import TamperedError
 from clear_bench.qrels import find_rows
 from clear_bench.score import hits_needed, score
@@ -41,9 +40,9 @@ class Verified:
 def has_no_qrels(result: Result) -> Verified | None:
     """Return what can be said of a result whose judgements stand in no card; None where a card has them."""
     made = result.manifest
-    if made.get("kind") == MEANS:
+    if not made.has_queries:
         reason = "imported as means, without a run"
-    elif "qrels" in made["task"]["source"]:
+    elif "qrels" in made.task.source:
         reason = "imported with TREC qrels, which are not kept"
     else:
         return None

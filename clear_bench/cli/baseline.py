@@ -72,9 +72,7 @@ def show(folder: Path) -> None:
     for name, side in _sides(folder).items():
         for task, (result,) in side.items():
             scores = [points(row.base if row else None) for row in _changes([result], [result])]
-            rows.append(
-                (name, task, result.model, _mark(result), *scores, str(result.manifest.get("created", ""))[:10])
-            )
+            rows.append((name, task, result.model, _mark(result), *scores, result.manifest.created[:10]))
     columns = ("baseline", "task", "model", "fingerprint", "English", "all pairs", "made")
     title, words = f"Baselines in {folder}, digests checked", frozenset({0, 1, 2, 3, 6})
     write_terminal(Table(title=title, columns=columns, rows=tuple(rows), left=words))
@@ -124,13 +122,13 @@ def _changes(base: Sequence[Result], candidate: Sequence[Result]) -> tuple[Diffe
     from clear_bench.compare import difference, mean_of, measure
     from clear_bench.gate import ENGLISH_PAIR
 
-    cells = measure(base, candidate, base[0].manifest["task"]["main_metric"])
+    cells = measure(base, candidate, base[0].manifest.task.main_metric)
     english = difference(cells, cells.pairs.index(ENGLISH_PAIR)) if ENGLISH_PAIR in cells.pairs else None
     return english, mean_of(cells, range(len(cells.pairs)), "all")
 
 
 def _mark(result: Result) -> str:
-    return str(result.manifest["model"]["fingerprint"])[:8]
+    return result.manifest.model.fingerprint[:8]
 
 
 def _shown(row: Difference | None) -> str:

@@ -32,7 +32,7 @@ def export(result: Path, trec: bool, xor: bool, mteb: bool, task: str | None, ou
         raise UsageError(msg)
     for one in read_results(result):
         if trec:
-            for path in write_trec_runs(one, out, tag=one.manifest["model"]["slug"]):
+            for path in write_trec_runs(one, out, tag=one.manifest.model.slug):
                 say(path)
         if xor:
             say(_write_xor(one, task, out))

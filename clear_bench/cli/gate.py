@@ -110,7 +110,7 @@ def metric_of(result: Result, asked: str | None) -> str:
     """
     from clear_bench import metrics
 
-    name = str(result.manifest["task"]["main_metric"])
+    name = result.manifest.task.main_metric
     if asked is not None:
         name = asked if asked in result.scores.metrics else metrics.parse(asked).name
     known = {row for row, family in metrics.METRICS.items() if not family.higher_is_better}

@@ -184,7 +184,7 @@ def _names(task: str, sides: Sequence[Mapping[str, Seeds]]) -> dict[str, str]:
     from clear_bench.compare import labels
 
     present = [side[task] for side in sides if task in side]
-    marks = [seeds[0].manifest["model"]["fingerprint"] for seeds in present]
+    marks = [seeds[0].manifest.model.fingerprint for seeds in present]
     return dict(zip(marks, labels(present), strict=True))
 
 

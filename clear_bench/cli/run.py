@@ -179,7 +179,7 @@ def _document(done: Iterable[Evaluation]) -> dict[str, object]:
         }
         for one in done
         for task, scores in one.scores.items()
-        for reasons in [scores.provenance["counts"].get("uncounted", {})]
+        for reasons in [scores.provenance.counts.uncounted]
         for metric in scores.metrics
         for pair, mean in means(scores, metric).items()
     ]

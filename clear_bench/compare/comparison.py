@@ -11,9 +11,9 @@ from clear_bench import languages, stats
 from clear_bench.compare import families
 from clear_bench.compare.differences import Cells, Difference, difference, mean_of, measure
 from clear_bench.compare.families import GROUPS, FamilyOfTests, Resampling
-from clear_bench.compare.pairing import MEANS, Aligned, Seeds, align, fewer_judged, labels
+from clear_bench.compare.pairing import Aligned, Seeds, align, fewer_judged, labels
 from clear_bench.errors import NotComparableError
-from clear_bench.types import LanguagePair, seen_in_training
+from clear_bench.types import LanguagePair
 
 PER_LANGUAGE = ("x-en", "en-x", "monolingual")
 """The groups that have one pair for each language."""
@@ -105,17 +105,17 @@ def compare(
     Raises `NotComparableError` where the results do not answer the same questions.
     """
     aligned = align([*base, *candidate])
-    task = base[0].manifest["task"]
-    cells = measure(base, candidate, metric or task["main_metric"], aligned)
+    task = base[0].manifest.task
+    cells = measure(base, candidate, metric or task.main_metric, aligned)
     if not cells.pairs:
-        msg = f"{cells.metric} counts no query on both sides of {task['name']}; choose another with --metric"
+        msg = f"{cells.metric} counts no query on both sides of {task.name}; choose another with --metric"
         raise NotComparableError(msg)
     rows = _rows(cells, resampling)
-    told = trained if trained is not None else candidate[0].manifest["model"].get("trained_languages")
+    told = trained if trained is not None else candidate[0].manifest.model.trained_languages
     names = names or labels([base, candidate])
     return Comparison(
-        task=task["name"],
-        title=task.get("title", task["name"]),
+        task=task.name,
+        title=task.title or task.name,
         metric=cells.metric,
         base=names[0],
         candidate=names[1],
@@ -218,11 +218,11 @@ def _notes(base: Seeds, candidate: Seeds, cells: Cells, aligned: Aligned) -> tup
         extra = len(set(result.pairs) - set(cells.pairs))
         if extra:
             notes.append(f"{extra} pairs of {result.path} are not in every result and are left out")
-        if result.manifest.get("partial"):
-            notes.append(f"{result.path} is partial (--limit {result.manifest.get('limit')})")
-        known = seen_in_training(result.manifest)
+        if result.manifest.partial:
+            notes.append(f"{result.path} is partial (--limit {result.manifest.limit})")
+        known = result.manifest.seen_in_training
         if known:
             notes.append(f"{result.model} was trained on {', '.join(known)}, which overlaps {result.task}")
-        if result.manifest.get("kind") == MEANS:
+        if not result.manifest.has_queries:
             notes.append(f"{result.path} was imported as means: no intervals and no tests")
     return tuple(dict.fromkeys(notes))

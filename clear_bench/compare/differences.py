@@ -157,9 +157,7 @@ def is_same(base: Seeds, candidate: Seeds) -> bool:
 
     A model differs from itself on no query, seen or unseen; two models that were equal on every query may yet differ.
     """
-    ours, theirs = (
-        [result.manifest.get("identity") or str(result.path) for result in side] for side in (base, candidate)
-    )
+    ours, theirs = ([result.manifest.identity or str(result.path) for result in side] for side in (base, candidate))
     return ours == theirs
 
 

@@ -23,7 +23,6 @@ from clear_bench.types import LanguagePair
 if TYPE_CHECKING:
     from clear_bench.store.results import Result
 
-MEANS = "imported-means"
 """The kind of a result that was imported without per-query scores."""
 KEYS = ["query_language", "passage_language", "query_id"]
 
@@ -81,7 +80,7 @@ def match_tasks(base: Mapping[str, Seeds], candidate: Mapping[str, Seeds]) -> tu
 
 def labels(sides: Sequence[Seeds]) -> tuple[str, ...]:
     """Return a name for each side. Two models of the same name get their fingerprints."""
-    prints = [seeds[0].manifest["model"]["fingerprint"] for seeds in sides]
+    prints = [seeds[0].manifest.model.fingerprint for seeds in sides]
     names = [_name(seeds) for seeds in sides]
     return tuple(
         f"{name} ({mark[:8]})" if any(n == name and p != mark for n, p in zip(names, prints, strict=True)) else name
@@ -101,7 +100,7 @@ def align(results: Seeds) -> Aligned:
         shown = "; ".join(f"{result.path}: {', '.join(map(str, result.pairs[:6]))}" for result in results)
         raise NotComparableError(f"no language pair in common ({shown})")
     _require_same_texts(results, pairs)
-    if any(result.manifest.get("kind") == MEANS for result in results):
+    if not all(result.manifest.has_queries for result in results):
         tables = tuple(_pair_means(result, pairs) for result in results)
         rows = np.arange(len(pairs), dtype=np.int64)
         return Aligned(pairs, rows, rows, tables, has_queries=False)
@@ -139,7 +138,7 @@ def require_metric(results: Seeds, metric: str) -> None:
 def _read_folder(path: Path, tasks: Sequence[str]) -> dict[str, Result]:
     places: dict[str, Path] = {}
     for folder in result_folders(path):
-        name = read_manifest(folder)["task"]["name"]
+        name = read_manifest(folder).task.name
         if name in places:
             msg = f"{folder} and {places[name]} are both results of {name!r}; give one of them"
             raise InputError(msg)
@@ -167,14 +166,14 @@ def _require_same_texts(results: Seeds, pairs: Sequence[LanguagePair]) -> None:
     """Raise where the digest of an input that moves scores differs; an imported result may lack it."""
     one = results[0]
     for other in results[1:]:
-        found = differences(one.manifest.get("digests", {}), other.manifest.get("digests", {}), pairs)
+        found = differences(one.manifest.digests.inputs, other.manifest.digests.inputs, pairs)
         for words, key, here, there in found:
             where = f"{here[:12]} in {one.path}, {there[:12]} in {other.path}"
             raise NotComparableError(f"the {words} of {key} differ: {where}{_limits(one, other)}")
 
 
 def _limits(one: Result, other: Result) -> str:
-    limits = [result.manifest.get("limit") for result in (one, other)]
+    limits = [result.manifest.limit for result in (one, other)]
     return f" (run with --limit {limits[0]} and {limits[1]})" if limits[0] != limits[1] else ""
 
 
@@ -231,7 +230,7 @@ def _cluster_labels(results: Seeds, tables: Sequence[pa.Table]) -> Ints:
     first = tables[0]["cluster_id"]
     for result, table in zip(results[1:], tables[1:], strict=True):
         if not table["cluster_id"].equals(first):
-            units = [one.manifest["task"].get("cluster") for one in (results[0], result)]
+            units = [one.manifest.task.cluster for one in (results[0], result)]
             msg = f"the clusters of queries differ: by {units[0]} in {results[0].path}, by {units[1]} in {result.path}"
             raise NotComparableError(msg)
     return np.asarray(first.combine_chunks().dictionary_encode().indices.to_numpy(), dtype=np.int64)

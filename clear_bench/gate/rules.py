@@ -70,11 +70,11 @@ def read_rules(config: Mapping[str, Any], where: str) -> list[Rule]:  # Any: TOM
 def refuse_unusable(results: Sequence[Result]) -> None:
     """Raise `InputError` for results that cannot carry a verdict: partial ones, and means without queries."""
     for result in results:
-        if result.manifest.get("partial"):
-            limit = result.manifest.get("limit")
+        if result.manifest.partial:
+            limit = result.manifest.limit
             msg = f"{result.path} is partial (--limit {limit}): a gate needs all queries; run it again without --limit"
             raise InputError(msg)
-        if result.manifest.get("kind") == "imported-means":
+        if not result.manifest.has_queries:
             msg = f"{result.path} was imported as means: a gate needs per-query scores; run the checkpoint here"
             raise InputError(msg)
 

@@ -91,10 +91,10 @@ def _main_table(summaries: Sequence[Summary], folder: Path) -> Table:
 
 
 def _facts(summary: Summary, folder: Path) -> tuple[str, ...]:
-    model = summary.manifest["model"]
+    model = summary.manifest.model
     path = Path(os.path.relpath(Path(summary.paths[0]) / "manifest.json", folder)).as_posix()
     link = Link(summary.fingerprint[:8], path)
-    return (model.get("licence") or MISSING, model.get("precision") or MISSING, summary.manifest["created"][:10], link)
+    return (model.licence or MISSING, model.precision or MISSING, summary.manifest.created[:10], link)
 
 
 def _language_table(summaries: Sequence[Summary], group: str, codes: Sequence[str]) -> Table:
@@ -173,7 +173,7 @@ def _size(summary: Summary) -> str:
 
 
 def _licence(summary: Summary) -> str:
-    return str(summary.manifest["task"].get("licence") or "licence not stated")
+    return summary.manifest.task.licence or "licence not stated"
 
 
 def _overall(summary: Summary | None) -> str:

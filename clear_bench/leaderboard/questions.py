@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from clear_bench.errors import InputError
 from clear_bench.leaderboard.references import REFERENCES
 from clear_bench.question import asked
 from clear_bench.render.records import Summary, Value
 from clear_bench.store.results import Result
-
-MEASURED = "measured"
+from clear_bench.types import Manifest, ResultKind
 
 
 def refuse_unfit(results: Sequence[Result]) -> None:
@@ -25,15 +23,13 @@ def refuse_unfit(results: Sequence[Result]) -> None:
         if result.task.lower() == "readme" or not re.fullmatch(r"[a-z0-9._-]+", result.task):
             msg = f"{result.path}: the task name {result.task!r} cannot name a board: use lower case, not 'readme'"
             raise InputError(msg)
-        if manifest.get("partial"):
-            msg = f"{result.path} is partial (--limit {manifest.get('limit')}); a leaderboard takes whole results only"
+        if manifest.partial:
+            msg = f"{result.path} is partial (--limit {manifest.limit}); a leaderboard takes whole results only"
             raise InputError(msg)
-        if manifest.get("kind") != MEASURED:
-            msg = (
-                f"{result.path} was not measured here (kind {manifest.get('kind')!r}); put it into {REFERENCES} instead"
-            )
+        if manifest.kind is not ResultKind.MEASURED:
+            msg = f"{result.path} was not measured here (kind {str(manifest.kind)!r}); put it into {REFERENCES} instead"
             raise InputError(msg)
-        key = (result.task, str(manifest["model"]["fingerprint"]), str(question(manifest)))
+        key = (result.task, manifest.model.fingerprint, str(question(manifest)))
         if key in seen:
             msg = f"{result.path} and {seen[key]} are the same model on the same question; keep one of them"
             raise InputError(msg)
@@ -48,11 +44,10 @@ def questions(summaries: Sequence[Summary]) -> list[list[Summary]]:
     return [groups[key] for key in sorted(groups, key=lambda key: (-len(groups[key][0].pairs), -len(groups[key]), key))]
 
 
-def question(manifest: Mapping[str, Any]) -> tuple[object, ...]:  # Any: JSON
+def question(manifest: Manifest) -> tuple[object, ...]:
     """Say what was asked, whatever the run depth or the further metrics."""
-    task = manifest["task"]
-    data = [(name, *sorted(found.items())) for name, found in asked(manifest["digests"]).items()]
-    return (task["main_metric"], task.get("instruction") or "", sorted(manifest["pairs"]), *data)
+    data = [(name, *sorted(found.items())) for name, found in asked(manifest.digests.inputs).items()]
+    return (manifest.task.main_metric, manifest.task.instruction or "", sorted(manifest.pairs), *data)
 
 
 def bands(values: Sequence[Value]) -> list[tuple[int, int]]:

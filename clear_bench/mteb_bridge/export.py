@@ -14,7 +14,7 @@ from clear_bench.mteb_bridge.results_file import read_task_file
 from clear_bench.score import means_by_pair
 from clear_bench.store.mteb_json import metric_of, task_result
 from clear_bench.store.results import Result
-from clear_bench.types import LanguagePair
+from clear_bench.types import LanguagePair, ResultKind
 
 
 def write_mteb_result(result: Result, out: Path) -> Path:
@@ -27,25 +27,25 @@ def write_mteb_result(result: Result, out: Path) -> Path:
     from mteb.cache import ResultCache
     from mteb.results.task_result import TaskResult
 
-    manifest, main = result.manifest, result.manifest["task"]["main_metric"]
-    if manifest.get("kind") != "measured":
+    manifest, main = result.manifest, result.manifest.task.main_metric
+    if manifest.kind is not ResultKind.MEASURED:
         msg = f"{result.path} was imported and not measured here; mteb would take it for a measurement"
         raise InputError(msg)
-    if manifest.get("partial"):
-        limit = f"--limit {manifest.get('limit')}"
+    if manifest.partial:
+        limit = f"--limit {manifest.limit}"
         msg = f"{result.path} is partial ({limit}); mteb would take its means for those of all queries"
         raise InputError(msg)
     means = means_by_pair(result.scores, main)
-    cache, meta = ResultCache(out), model_meta(manifest["model"])
+    cache, meta = ResultCache(out), model_meta(manifest.model)
     content = task_result(
         task_name(result.task),
-        data_revision(manifest["digests"]),
+        data_revision(manifest.digests.inputs),
         main,
         means,
         version("mteb"),
-        sum(manifest["seconds"].values()),
+        sum(manifest.seconds.values()),
     )
-    if "mteb" in manifest["task"]["source"]:
+    if "mteb" in manifest.task.source:
         content = _as_theirs(content, result, list(means))
     made = TaskResult.from_dict(content)
     path = Path(cache.get_task_result_path(made.task_name, meta))
@@ -62,10 +62,10 @@ def _as_theirs(content: dict[str, Any], result: Result, pairs: Sequence[Language
     """Return the content under the names of the mteb task that ours was made from."""
     import mteb
 
-    source = result.manifest["task"]["source"]
+    source = result.manifest.task.source
     try:
         metadata = mteb.get_task(source["mteb"]).metadata
-        if metric_of(metadata.main_score) != result.manifest["task"]["main_metric"]:
+        if metric_of(metadata.main_score) != result.manifest.task.main_metric:
             msg = (
                 f"{result.path}: the main score of mteb's task is {metadata.main_score}, which the result does not have"
             )

@@ -41,7 +41,7 @@ def eval_results(summaries: Sequence[Summary]) -> str:
 
 
 def _source(summary: Summary) -> Mapping[str, str]:
-    source, problem = summary.manifest["task"].get("source", {}), ""
+    source, problem = summary.manifest.task.source, ""
     if "mteb" not in source:
         problem = "the hub takes results on registered benchmarks, by their ids, and this is a task of clear-bench"
         problem += "; --format model-index can hold it"
@@ -54,7 +54,7 @@ def _source(summary: Summary) -> Mapping[str, str]:
     if problem:
         msg = f"{summary.task}: {problem}"
         raise InputError(msg)
-    return {key: str(value) for key, value in source.items()}
+    return source
 
 
 def _entries(name: str, parts: Sequence[Summary]) -> Iterator[HubEntry]:
@@ -87,5 +87,5 @@ def _lines(entry: HubEntry) -> Iterator[str]:
     yield f"    task_id: {yaml(entry.task_id)}"
     yield f"    revision: {yaml(entry.revision)}"
     yield f"  value: {round(100 * entry.value, 5)}"
-    yield f"  date: {yaml(str(entry.summary.manifest['created']))}"
+    yield f"  date: {yaml(entry.summary.manifest.created)}"
     yield f"  notes: {yaml(f'clear-bench, fingerprint {entry.summary.fingerprint[:8]}')}"

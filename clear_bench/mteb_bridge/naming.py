@@ -6,9 +6,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clear_bench import question
+from clear_bench.types import Checkpoint
+from clear_bench.types.manifest import ModelPart
 
 if TYPE_CHECKING:
     from mteb.models.model_meta import ModelMeta
@@ -47,8 +49,8 @@ def model_name(name: str, revision: str | None) -> str:
     )
 
 
-def model_meta(model: Mapping[str, Any]) -> ModelMeta:  # Any: JSON
-    """Return mteb's description of a model from the `model` entry of a manifest.
+def model_meta(model: Checkpoint | ModelPart) -> ModelMeta:
+    """Return mteb's description of a model from what a manifest says of it.
 
     The revision is the fingerprint, which changes with weights, prompts and settings: mteb gives every local folder
     one name and one revision, and its cache then returns the scores of whatever ran first.
@@ -58,10 +60,10 @@ def model_meta(model: Mapping[str, Any]) -> ModelMeta:  # Any: JSON
     kinds = {"cosine": ScoringFunction.COSINE, "dot": ScoringFunction.DOT_PRODUCT}
     return ModelMeta.create_empty(
         {
-            "name": model_name(model["name"], model["revision"]),
-            "revision": model["fingerprint"][:40],
-            "similarity_fn_name": kinds[model["similarity"]],
-            "max_tokens": model["max_seq_length"],
-            "use_instructions": any(model["prompts"].values()),
+            "name": model_name(model.name, model.revision),
+            "revision": model.fingerprint[:40],
+            "similarity_fn_name": kinds[str(model.similarity)],
+            "max_tokens": model.max_seq_length,
+            "use_instructions": any(model.prompts.values()),
         }
     )

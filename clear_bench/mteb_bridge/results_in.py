@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clear_bench.compare.pairing import MEANS
 from clear_bench.disk import is_plain_name, sha256_file
 from clear_bench.errors import InputError, UsageError
 from clear_bench.mteb_bridge.directions import language_pair
@@ -22,7 +20,8 @@ from clear_bench.mteb_bridge.results_file import Subset, TaskFile, read_json, re
 from clear_bench.mteb_bridge.tasks_in import METRICS, our_name, unique_pairs
 from clear_bench.store.results import MANIFEST, SCORES, check_task_name, read_manifest, save_result
 from clear_bench.tasks import find_task, task_names
-from clear_bench.types import Checkpoint, LanguagePair
+from clear_bench.types import Checkpoint, LanguagePair, Manifest, ResultKind
+from clear_bench.types.manifest import CountsPart, DigestsPart, ImportedPart, ModelPart, TaskPart
 
 PASSAGE_FIRST = "Clear"
 """Tasks that we exported ourselves; see `naming.task_name`."""
@@ -125,16 +124,12 @@ def save_means(found: Sequence[Means], out: Path, force: bool = False) -> Iterat
             raise UsageError(msg)
     written = {folder: _writer(one) for folder, one in places.items()}
     for folder, write in written.items():
-        if (
-            force
-            or not (folder / MANIFEST).is_file()
-            or read_manifest(folder).get("identity") != places[folder].identity
-        ):
+        if force or not (folder / MANIFEST).is_file() or read_manifest(folder).identity != places[folder].identity:
             save_result(folder, write, force=force)
         yield folder
 
 
-def _writer(means: Means) -> Callable[[Path], dict[str, Any]]:  # Any: JSON
+def _writer(means: Means) -> Callable[[Path], Manifest]:
     """Return the function that writes a matrix, after all checks."""
     metrics, subsets = means.metrics, means.subsets
     if not metrics:
@@ -151,47 +146,45 @@ def _writer(means: Means) -> Callable[[Path], dict[str, Any]]:  # Any: JSON
     values = {name: [subset.scores[name] for subset in subsets.values()] for name in metrics}
     main = _main_metric(means)
 
-    def write(temporary: Path) -> dict[str, Any]:  # Any: JSON
+    def write(temporary: Path) -> Manifest:
         pq.write_table(pa.table(columns | values), temporary / SCORES, compression="zstd", store_schema=False)
         return _manifest(means, main)
 
     return write
 
 
-def _manifest(means: Means, main: str) -> dict[str, Any]:  # Any: JSON
+def _manifest(means: Means, main: str) -> Manifest:
     source, file, checkpoint = means.source, means.file, means.checkpoint
-    return {
-        "identity": means.identity,
-        "kind": MEANS,
-        "model": {
-            "name": checkpoint.name,
-            "slug": checkpoint.slug,
-            "revision": source.revision,
-            "fingerprint": checkpoint.fingerprint,
-            "weights_digest": "",
-            "prompts": {},
-            "licence": None,
-            "trained_on": [],
-        },
-        "task": {
-            "name": means.task,
-            "title": f"{file.task} (imported)",
-            "main_metric": main,
-            "metrics": list(means.metrics),
-            "cluster": None,
-            "licence": "unknown",
-            "source": {"mteb": file.task, "revision": file.revision},
-        },
-        "pairs": [str(pair) for pair in means.subsets],
-        "partial": False,
-        "limit": None,
-        "digests": {"queries": {}, "corpora": {}, "qrels": {}},
-        "counts": {"pairs": len(means.subsets)},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [],
-        "versions": {"mteb": file.mteb_version} if file.mteb_version else {},
-        "imported": {"file": source.path.name, "sha256": sha256_file(source.path)},
-    }
+    model = ModelPart(
+        name=checkpoint.name,
+        slug=checkpoint.slug,
+        revision=source.revision,
+        fingerprint=checkpoint.fingerprint,
+        weights_digest="",
+        prompts={},
+    )
+    task = TaskPart(
+        name=means.task,
+        title=f"{file.task} (imported)",
+        main_metric=main,
+        metrics=means.metrics,
+        licence="unknown",
+        source={"mteb": file.task, "revision": file.revision},
+    )
+    return Manifest(
+        identity=means.identity,
+        kind=ResultKind.IMPORTED_MEANS,
+        model=model.without("similarity", "max_seq_length", "precision", "truncate_dim"),
+        task=task.without("instruction", "overlaps", "card", "brought"),
+        pairs=tuple(map(str, means.subsets)),
+        partial=False,
+        limit=None,
+        digests=DigestsPart(further={"queries": {}, "corpora": {}, "qrels": {}}).without("question"),
+        counts=CountsPart(pairs=len(means.subsets), layout=("pairs",)),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={"mteb": file.mteb_version} if file.mteb_version else {},
+        imported=ImportedPart(file=source.path.name, sha256=sha256_file(source.path)),
+    )
 
 
 def _pair(file: TaskFile, subset: Subset) -> LanguagePair:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +67,7 @@ class Searcher:
     @property
     def mteb_model_meta(self) -> ModelMeta:
         """The name and revision under which mteb stores results."""
-        return model_meta(asdict(self.checkpoint))
+        return model_meta(self.checkpoint)
 
     def index(self, corpus: Dataset, *, task_metadata: TaskMetadata, hf_subset: str, **settings: object) -> None:
         """Encode the texts of a corpus that the store lacks. mteb calls it, with settings that are not needed here."""

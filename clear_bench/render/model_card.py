@@ -28,7 +28,7 @@ def require_one_model(summaries: Sequence[Summary]) -> None:
 
 
 def _result(summary: Summary) -> Iterator[str]:
-    source, _ = summary.manifest["task"].get("source", {}), _overall(summary)
+    source, _ = summary.manifest.task.source, _overall(summary)
     yield "  - task:"
     yield "      type: text-retrieval"
     yield "      name: Cross-lingual retrieval"

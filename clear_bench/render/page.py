@@ -194,7 +194,7 @@ def _sources(entry: Entry) -> Iterator[Source]:
     for role, summary in (("Measured", entry.summary), ("Baseline", entry.base)):
         for i, manifest in enumerate(summary.manifests if summary else ()):
             seed = f", seed {i + 1} of {len(summary.manifests)}" if summary and len(summary.manifests) > 1 else ""
-            command = shlex.join(str(word) for word in manifest.get("command", ()))
+            command = shlex.join(manifest.command)
             name = summary.model if summary else ""
             yield Source(f"{role}: {name}{seed}", tuple(facts(manifest)), printable(command))
 

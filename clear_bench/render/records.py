@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clear_bench.languages import english_first
-from clear_bench.types import LanguagePair, seen_in_training
+from clear_bench.types import LanguagePair, Manifest
 
 if TYPE_CHECKING:
     from clear_bench.compare import Comparison
@@ -59,7 +59,7 @@ class Summary:
     """Every metric of the result, the one in front included."""
     pooled: Mapping[str, Value]
     """Every metric, averaged over the pairs whose passages mix languages; empty where there is none."""
-    manifests: Sequence[Mapping[str, Any]]  # Any: JSON
+    manifests: Sequence[Manifest]
     """One per seed."""
     pairs: Sequence[LanguagePair]
     """Every pair that was evaluated."""
@@ -69,7 +69,7 @@ class Summary:
     """Folders of the results, as the user gave them."""
 
     @property
-    def manifest(self) -> Mapping[str, Any]:  # Any: JSON
+    def manifest(self) -> Manifest:
         """The manifest of the only result, or of the first seed."""
         return self.manifests[0]
 
@@ -81,21 +81,20 @@ class Summary:
     @property
     def seen(self) -> str:
         """Words for the training sets that overlap the task; empty where none is known."""
-        known = dict.fromkeys(name for manifest in self.manifests for name in seen_in_training(manifest))
+        known = dict.fromkeys(name for manifest in self.manifests for name in manifest.seen_in_training)
         return f"† trained on {', '.join(known)}, which overlaps {self.task}" if known else ""
 
     @property
     def limits(self) -> str:
         """Words for the queries of a partial result; empty for a whole one."""
-        limit = self.manifest.get("limit")
-        return f"only the first {limit} queries of each language" if self.manifest.get("partial") else ""
+        return f"only the first {self.manifest.limit} queries of each language" if self.manifest.partial else ""
 
     @property
     def unanswerable(self) -> str:
         """Words for the queries that are judged without a relevant passage; empty for none."""
-        counts = self.manifest.get("counts", {})
-        zero = max(counts.get("unanswerable", {}).values(), default=0)
-        out = max((one.get("dropped", 0) for one in counts.get("left_out", {}).values()), default=0)
+        counts = self.manifest.counts
+        zero = max(counts.unanswerable.values(), default=0)
+        out = max((one.get("dropped", 0) for one in counts.left_out.values()), default=0)
         if not zero and not out:
             return ""
         fate = "counts as 0" if zero else "is left out, as the card says"
@@ -123,7 +122,7 @@ class Summary:
 
     def missing(self, metric: str) -> Mapping[LanguagePair, str]:
         """Return why a metric has no value, for the pairs without one."""
-        known = self.manifest["counts"].get("uncounted", {}).get(metric, {})
+        known = self.manifest.counts.uncounted.get(metric, {})
         return {
             pair: known.get(str(pair), "no query of the pair counts for this metric")
             for pair in self.pairs

@@ -18,7 +18,7 @@ def place_baseline(result: Result, folder: Path) -> Path:
     The manifest stays as it is, byte for byte, so its digests still hold.
     """
     target = folder / result.task
-    names = [MANIFEST, *(name for name in result.manifest["files"] if name != RUN)]
+    names = [MANIFEST, *(name for name in result.manifest.files if name != RUN)]
     with disk_faults(target), atomic_folder(target) as temporary:
         for name in names:
             shutil.copyfile(result.path / name, temporary / name)

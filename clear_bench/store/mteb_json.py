@@ -61,7 +61,7 @@ def task_result(
     revision: str,
     main_metric: str,
     means: Mapping[LanguagePair, Mapping[str, float]],
-    mteb_version: str,
+    mteb_version: str | None,
     seconds: float,
 ) -> dict[str, Any]:  # Any: JSON
     """Lay out cell means (0-1) as a TaskResult file; `hf_subset` is passage-query there."""

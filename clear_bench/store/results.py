@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clear_bench.disk import disk_faults, is_plain_name, sha256_file, sync, write_text
+from clear_bench.disk import disk_faults, is_plain_name, sha256_file
 from clear_bench.errors import InputError, OccupiedError, TamperedError, UsageError
 from clear_bench.store.folders import filling, publish, recover
-from clear_bench.store.manifests import (
-    MANIFEST,
-    MTEB,
-    RUN,
-    SCHEMA,
-    SCORES,
-    Manifest,
-    manifest_digest,
-    read_manifest,
-    refuse_link,
-)
-from clear_bench.store.tables import KEYS, count_queries, read_scores
-from clear_bench.types import LanguagePair, Scores
+from clear_bench.store.manifest import MANIFEST, MTEB, RUN, SCORES, read_manifest, refuse_link, seal
+from clear_bench.store.tables import KEYS, read_scores
+from clear_bench.types import LanguagePair, Manifest, Scores
 
 __all__ = [
     "KEYS",
@@ -35,10 +23,8 @@ __all__ = [
     "MTEB",
     "RUN",
     "SCORES",
-    "Manifest",
     "Result",
     "RunWriter",
-    "manifest_digest",
     "read_manifest",
     "read_result",
     "read_results",
@@ -96,31 +82,31 @@ class Result:
 
     path: Path
     scores: Scores
-    manifest: Mapping[str, Any]  # Any: JSON
+    manifest: Manifest
 
     @property
     def task(self) -> str:
         """Name of the task."""
-        return str(self.manifest["task"]["name"])
+        return self.manifest.task.name
 
     @property
     def card(self) -> str:
         """How `--tasks` finds the task again: the path of a user's own card, `mteb:NAME`, else the task's name."""
-        task = self.manifest["task"]
-        if own := task.get("card"):
-            return os.path.normpath(self.path.resolve() / str(own))
-        mteb = task["source"].get("mteb")
+        task = self.manifest.task
+        if task.card:
+            return os.path.normpath(self.path.resolve() / task.card)
+        mteb = task.source.get("mteb")
         return f"mteb:{mteb}" if mteb else self.task
 
     @property
     def model(self) -> str:
         """Name of the checkpoint, as the user typed it."""
-        return str(self.manifest["model"]["name"])
+        return self.manifest.model.name
 
     @property
     def pairs(self) -> tuple[LanguagePair, ...]:
         """The language pairs that were evaluated."""
-        return tuple(LanguagePair(*pair.split(":")) for pair in self.manifest["pairs"])
+        return self.manifest.language_pairs
 
 
 def check_task_name(name: str) -> None:
@@ -145,7 +131,7 @@ def save_result(
     def is_due() -> bool:
         if force or not folder.exists():
             return force or over is None
-        return (folder / MANIFEST).is_file() and read_manifest(folder)["manifest_digest"] == over
+        return (folder / MANIFEST).is_file() and read_manifest(folder).manifest_digest == over
 
     with disk_faults(folder):
         recover_result(folder)
@@ -163,18 +149,6 @@ def recover_result(folder: Path) -> None:
     recover(folder, lambda path: (path / MANIFEST).is_file())
 
 
-def seal(folder: Path, manifest: Manifest) -> None:
-    """Write manifest.json with the rows of every pair, the digests of the files beside it and of itself."""
-    beside = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
-    for path in beside:
-        sync(path)
-    counts = manifest.get("counts", {}) | {"queries": count_queries(folder / SCORES)}
-    digests = {path.name: sha256_file(path) for path in beside}
-    content = {"schema": SCHEMA, **manifest, "counts": counts, "files": digests}
-    content["manifest_digest"] = manifest_digest(content)
-    write_text(folder / MANIFEST, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
 def read_result(folder: Path) -> Result:
     """Read one result and check every file beside its manifest.
 
@@ -182,7 +156,7 @@ def read_result(folder: Path) -> Result:
     Raises `TamperedError` for a file that differs, and for what cannot be a result, whoever sealed it.
     """
     manifest = read_manifest(folder)
-    for name, digest in manifest["files"].items():
+    for name, digest in manifest.files.items():
         path = folder / name
         refuse_link(path)
         if name == RUN and not path.exists():
@@ -192,7 +166,7 @@ def read_result(folder: Path) -> Result:
         if sha256_file(path) != digest:
             raise TamperedError(f"{path} was changed after the run: its digest does not match the manifest")
     table = read_scores(folder / SCORES, manifest)
-    return Result(folder, Scores(table, tuple(manifest["task"]["metrics"]), manifest), manifest)
+    return Result(folder, Scores(table, manifest.task.metrics, manifest), manifest)
 
 
 def read_results(path: Path) -> list[Result]:

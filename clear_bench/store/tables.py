@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,18 +18,17 @@ from numpy.typing import NDArray
 
 from clear_bench import metrics
 from clear_bench.errors import TamperedError, UserError
+from clear_bench.types import Manifest
 
 KEYS = ("query_language", "passage_language", "query_id", "cluster_id")
 """The columns of scores.parquet that are no metric."""
 ROUNDING = 1e-9
 """How far a sum of floats may lie beyond the ends of a metric."""
 
-Manifest = Mapping[str, Any]  # Any: JSON, which fits its schema
-
 
 def read_scores(path: Path, manifest: Manifest) -> pa.Table:
     """Read scores.parquet; raises `TamperedError` where it cannot be the scores that the manifest speaks of."""
-    rows = sum(manifest["counts"]["queries"].values())
+    rows = sum(manifest.counts.queries.values())
     return _read(path, KEYS, {}, lambda table: _score_problems(table, manifest), rows)
 
 
@@ -118,14 +116,14 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _score_problems(table: pa.Table, manifest: Manifest) -> Iterator[str]:
-    wanted = manifest["task"]["metrics"]
+    wanted = manifest.task.metrics
     if sorted(table.column_names) != sorted([*KEYS, *wanted]):
         yield f"its columns are {', '.join(table.column_names)}, the metrics are {', '.join(wanted)}"
     for name in wanted:
         yield from _metric_problems(table[name], name)
     codes, pairs = _pair_codes(table)
     counts = dict(zip(pairs, np.bincount(codes, minlength=len(pairs)).tolist(), strict=True))
-    for pair, count in manifest["counts"]["queries"].items():
+    for pair, count in manifest.counts.queries.items():
         if counts.get(pair, 0) != count:
             yield f"it has {counts.get(pair, 0):,} rows of {pair}, the manifest counts {count:,}"
     if _repeats(codes, table["query_id"]):
@@ -155,7 +153,7 @@ def _metric_problems(column: pa.ChunkedArray, name: str) -> Iterator[str]:
 def _hit_problems(table: pa.Table, manifest: Manifest) -> Iterator[str]:
     codes, pairs = _pair_codes(table)
     for pair in pairs:
-        if pair not in manifest["pairs"]:
+        if pair not in manifest.pairs:
             yield f"it has hits of {pair}, which the manifest does not list"
     if not pc.all(pc.is_finite(table["similarity"]), min_count=0).as_py():
         yield "a similarity is no finite number"

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EnglishSide:
-    """The English queries and passages from which negatives are mined."""
+    """What negatives are mined from."""
 
     queries: Mapping[str, str]
     """Id -> text."""
@@ -41,7 +41,7 @@ class EnglishSide:
 
 
 def read_rows(data: DataPart, needed: tuple[Role, ...]) -> Rows:
-    """Read, join and clean the rows of a recipe; `needed` are the roles that the loss takes."""
+    """Read, join and clean the rows of a recipe; `needed` are the roles that the loss cannot do without."""
     rows = read_table(data, needed) if data.collection is None else _read_collection(Path(data.collection), data)
     for reason, count in rows.left_out.items():
         log.warning("%d negatives are left out of their rows: %s", count, reason)
@@ -58,10 +58,7 @@ def english_side(data: DataPart) -> EnglishSide:
 
 
 def english_queries(data: DataPart, languages: Iterable[str]) -> list[str]:
-    """Return the English queries that rows in further languages need, each once.
-
-    Raises `UsageError` where the data has queries in one of these languages already.
-    """
+    """List the English queries that rows in further languages need, each once; refuses languages that are there."""
     if data.collection is None:
         rows = read_given(data)
         if rows.of("cross_anchor"):
@@ -78,7 +75,7 @@ def english_queries(data: DataPart, languages: Iterable[str]) -> list[str]:
 
 
 def _refuse_there(folder: Folder, languages: Iterable[str], key: str) -> None:
-    """Raise `UsageError` for translated queries in a language that a collection has queries in."""
+    """Refuse translated queries in languages that a collection has queries in."""
     known = set(map(spelled, folder.queries))
     if there := [language for language in languages if spelled(language) in known]:
         msg = f"{key} lists {', '.join(there)}, but {folder.path / 'queries'} has them: leave them out there"
@@ -137,7 +134,7 @@ def _negatives_file(folder: Path, data: DataPart) -> Path | None:
 
 
 def _translated(folder: Folder, path: Path, anchors: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return language -> id -> translated query."""
+    """Give language -> id -> translated query."""
     found = read_translations(path)
     _refuse_there(folder, found, "data.translations_file")
     return {

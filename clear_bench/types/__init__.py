@@ -5,8 +5,9 @@ from __future__ import annotations
 from clear_bench.types.checkpoint import Checkpoint, Embeddings, Side, Similarity
 from clear_bench.types.collection import Collection, Pool
 from clear_bench.types.judgements import Judgements, Qrels, make_qrels
+from clear_bench.types.manifest import Manifest, ResultKind
 from clear_bench.types.pairs import ENGLISH, LanguagePair, PairKind
-from clear_bench.types.results import Run, Scores, seen_in_training
+from clear_bench.types.results import Run, Scores
 from clear_bench.types.texts import Texts, make_texts, take_ascending
 
 __all__ = [
@@ -16,9 +17,11 @@ __all__ = [
     "Embeddings",
     "Judgements",
     "LanguagePair",
+    "Manifest",
     "PairKind",
     "Pool",
     "Qrels",
+    "ResultKind",
     "Run",
     "Scores",
     "Side",
@@ -26,6 +29,5 @@ __all__ = [
     "Texts",
     "make_qrels",
     "make_texts",
-    "seen_in_training",
     "take_ascending",
 ]

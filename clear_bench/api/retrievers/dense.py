@@ -21,7 +21,8 @@ from clear_bench.rerank import rerank
 from clear_bench.search import Recall, Searcher, recall_against_exact
 from clear_bench.settings import StoreDtype
 from clear_bench.store.embeddings import EmbeddingStore
-from clear_bench.types import Checkpoint, Embeddings, Judgements, Run, Side
+from clear_bench.types import Checkpoint, Embeddings, Judgements, ResultKind, Run, Side
+from clear_bench.types.manifest import CountsPart
 
 if TYPE_CHECKING:
     from clear_bench.models import Encoder
@@ -39,7 +40,7 @@ SHOWN = 500
 class DenseRetriever:
     """Finds passages by the similarity of vectors; each text is encoded once, whatever the number of pairs."""
 
-    kind = "measured"
+    kind = ResultKind.MEASURED
     checkpoint: Checkpoint
     encoder: Callable[[], Encoder]
     """Called only where the store lacks something."""
@@ -92,21 +93,21 @@ class ReadyVectors:
     _recalls: dict[str, Recall] = field(default_factory=dict)
 
     @property
-    def counts(self) -> dict[str, object]:
+    def counts(self) -> CountsPart:
         """Texts and tokens encoded, now and ever, and what was lost: texts truncated and vectors coded, by language."""
         every = [*self.queries.values(), *self.passages.values()]
         coded = {language: one.cosines for language, one in self.passages.items() if one.cosines}
         lost = {language: {"mean": mean, "least": least} for language, (mean, least) in coded.items()}
-        return {
-            "texts": sum(one.texts for one in every),
-            "encoded_texts": sum(one.fresh for one in every),
-            "tokens": _total(one.tokens for one in every),
-            "truncated_share": {
+        return CountsPart(
+            texts=sum(one.texts for one in every),
+            encoded_texts=sum(one.fresh for one in every),
+            tokens=_total(one.tokens for one in every),
+            truncated_share={
                 "query": {language: one.truncated_share for language, one in self.queries.items()},
                 "passage": {language: one.truncated_share for language, one in self.passages.items()},
             },
-            **({"stored_cosine": lost} if lost else {}),
-        }
+            stored_cosine=lost,
+        )
 
     def open(self, passage: str, rows: Rows | None = None) -> Search:
         """Build the index of a passage side; an approximate one is compared with exact search at the first pair."""

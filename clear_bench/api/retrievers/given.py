@@ -19,18 +19,20 @@ from clear_bench.readers.judged import absent
 from clear_bench.readers.trec import RUN, Hits, read_trec_run, rows
 from clear_bench.rerank import rank_named
 from clear_bench.search import Recall
-from clear_bench.types import Checkpoint, Collection, Judgements, LanguagePair, Run
+from clear_bench.types import Checkpoint, Collection, Judgements, LanguagePair, ResultKind, Run
+from clear_bench.types.manifest import CountsPart
 
 log = logging.getLogger(__name__)
 
 KIND = "trec"
+"""What stands in place of an index and of a card's reader."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrecRetriever:
     """A system that is known by its runs alone."""
 
-    kind = KIND
+    kind = ResultKind.TREC
     checkpoint: Checkpoint
     runs: Mapping[LanguagePair, Path]
 
@@ -54,9 +56,9 @@ class ReadyRuns:
     runs: Mapping[LanguagePair, Path]
 
     @property
-    def counts(self) -> dict[str, object]:
+    def counts(self) -> CountsPart:
         """No texts: none was read."""
-        return {"texts": 0, "encoded_texts": 0, "tokens": None, "truncated_share": None}
+        return CountsPart()
 
     def open(self, passage: str, rows: Rows | None = None) -> Search:
         """Read the runs of a passage side, one pair after the other; what was searched is theirs to know."""

@@ -17,7 +17,8 @@ from clear_bench.indexes.bm25 import BM25, K1, B
 from clear_bench.indexes.rows import Hits, check_depth
 from clear_bench.rerank import ranked_run, tie_order
 from clear_bench.search import Recall
-from clear_bench.types import Checkpoint, Judgements, LanguagePair, Run, Texts
+from clear_bench.types import Checkpoint, Judgements, LanguagePair, ResultKind, Run, Texts
+from clear_bench.types.manifest import CountsPart
 
 NAME = "bm25"
 """What `--model` takes for it."""
@@ -36,7 +37,7 @@ def lexical_checkpoint() -> Checkpoint:
 class LexicalRetriever:
     """Finds passages by shared words."""
 
-    kind = "measured"
+    kind = ResultKind.MEASURED
     checkpoint: Checkpoint = field(default_factory=lexical_checkpoint)
     settings: dict[str, str] = field(default_factory=lambda: {"index": NAME})
 
@@ -52,10 +53,10 @@ class ReadyWords:
     plan: Plan
 
     @property
-    def counts(self) -> dict[str, object]:
+    def counts(self) -> CountsPart:
         """Texts of both sides."""
         sets = [*self.plan.query_texts.values(), *self.plan.passage_texts.values()]
-        return {"texts": sum(map(len, sets)), "encoded_texts": 0, "tokens": None, "truncated_share": None}
+        return CountsPart(texts=sum(map(len, sets)))
 
     def open(self, passage: str, rows: Rows | None = None) -> Search:
         """Index the words of a passage side; how rare a word is follows from the passages that are searched."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from clear_bench.api.plan import Plan
 from clear_bench.rerank import candidate_positions, on_whole_side
 from clear_bench.search import Recall
-from clear_bench.types import Checkpoint, Judgements, Run
+from clear_bench.types import Checkpoint, Judgements, ResultKind, Run
+from clear_bench.types.manifest import CountsPart
 
 Rows = NDArray[np.int64]
 Search = Callable[[Judgements], Run]
@@ -24,7 +25,7 @@ class Ready(Protocol):
     """A retriever that has done the work which all pairs of a plan share: its texts are encoded, or counted."""
 
     @property
-    def counts(self) -> dict[str, object]:
+    def counts(self) -> CountsPart:
         """What that work took, for the manifest."""
 
     def open(self, passage: str, rows: Rows | None = None) -> Search:
@@ -38,7 +39,7 @@ class Retriever(Protocol):
     """Finds passages for the pairs of a plan."""
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> ResultKind:
         """How the results come about, for the manifest."""
 
     @property

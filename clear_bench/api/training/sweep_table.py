@@ -1,4 +1,4 @@
-"""Lays a sweep out as tables: base, losses and contrasts of each task, and what each loss has trained on."""
+"""A sweep in one table per task: base, losses, and the contrasts between them."""
 
 from __future__ import annotations
 
