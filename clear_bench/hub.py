@@ -98,7 +98,7 @@ _CUT = "the connection failed"
 
 
 def _fault(repository: Repository, error: BaseException, offline: bool) -> Exception:
-    """Tell apart what went wrong by the hub's answer, which may stand below the error that the client raised."""
+    """Return the error for what went wrong, by the hub's answer; it may be the cause of the error of the client."""
     from huggingface_hub import errors
 
     at = repository.at

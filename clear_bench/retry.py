@@ -1,4 +1,4 @@
-"""Try again what may work in a moment: a busy server, a cut connection."""
+"""Repeat requests that may succeed in a moment: after a busy server or a cut connection."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ T = TypeVar("T")
 WAITS = (1.0, 2.0, 4.0, 8.0)
 """Seconds before each further attempt, unless the server says how long to wait."""
 LONGEST = 120.0
-"""Seconds that a server may make us wait."""
+"""Longest wait in seconds that a server may ask for."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class BusyError(Exception):
-    """An attempt that failed in a way that may pass."""
+    """A failure that may be temporary."""
 
     reason: str
-    """In words, without anything secret."""
+    """What failed, without anything secret."""
     wait: float | None = None
     """Seconds that the server asks for."""
 
 
 def attempt(what: str, action: Callable[[], T], give_up: Callable[[str], Exception]) -> T:
-    """Run an action that raises `BusyError` when it is worth another try; `give_up` words the error after the last."""
+    """Run an action, again after each `BusyError`. Raise what `give_up` makes of the reason after the last attempt."""
     for pause in (*WAITS, None):
         try:
             return action()

@@ -133,7 +133,7 @@ def test_a_bad_offset_under_a_forged_seal_ends_in_no_signal(tmp_path: Path) -> N
     file = next(tmp_path.rglob("texts.arrow"))
     edit(file, pack("<iii", 0, 6, 12), pack("<iii", 0, 2**31 - 8, 12))
     describe(file.with_name("about.json"), sha256=sha256_blocks(file))
-    assert "is no valid Arrow file" in (arrow.corpus_problem(file.parent) or "")
+    assert "is not a valid Arrow file" in (arrow.corpus_problem(file.parent) or "")
     assert corpus(tmp_path, rows).texts.ids.to_pylist() == ["id-one", "id-two"]
 
 

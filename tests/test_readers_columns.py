@@ -83,16 +83,16 @@ def test_whole_numbers_are_ids_and_fractions_are_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.parquet", b"PAR1 no", "no Parquet file"),
+        ("t.parquet", b"PAR1 no", "not a Parquet file"),
         ("t.jsonl", b'{"id": "1"}\n{"id": \n', "line 2: not valid JSON"),
         ("t.jsonl", b'{"id": "1"}\n[]\n', "line 2: .* is not a JSON object"),
         ("t.jsonl", b'{"id": "1"}\n{"id": null}\n', "row 2: 'id' is missing"),
         ("t.jsonl", b'{"id": "1"}\n{"id": [1]}\n', r"line 2: 'id' is \[1\]"),
         ("t.jsonl", b'{"id": "1"}\n{"id": "\xff"}\n', "line 2: not UTF-8"),
-        ("t.tsv", b"id\ttext\n1\n", "no tab-separated file as expected"),
-        ("t.tsv", b"id\n1\n\xff\n", "no tab-separated file as expected"),
+        ("t.tsv", b"id\ttext\n1\n", "not a tab-separated file as expected"),
+        ("t.tsv", b"id\n1\n\xff\n", "not a tab-separated file as expected"),
         ("t.jsonl.gz", gzip.compress(b'{"id": "1"}\n' * 99)[:-9], "damaged or cut off"),
-        ("t.csv", b"id\n1\n", "the name says no known kind of table"),
+        ("t.csv", b"id\n1\n", "not the name of a table"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, name: str, content: bytes, message: str) -> None:

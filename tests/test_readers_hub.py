@@ -305,7 +305,7 @@ def test_an_unpinned_revision_is_warned_about_and_followed(hub: Hub, caplog: pyt
     files = {key: re.sub("@[0-9a-f]{40}", "@main", text) for key, text in pinned.files.items()}
     task = publish(hub, mrtydi(), replace(pinned, source={**pinned.source, "revision": "main"}, files=files))
     first = read(task, "sw:sw").corpora["swa-Latn"]
-    warned = [record.getMessage() for record in caplog.records if "no fixed commit" in record.getMessage()]
+    warned = [record.getMessage() for record in caplog.records if "not a fixed commit" in record.getMessage()]
     assert [text.split(" at ")[0] for text in warned] == [
         "mrtydi: the card reads castorini/mr-tydi",
         "mrtydi: the card reads castorini/mr-tydi-corpus",

@@ -276,9 +276,9 @@ def test_a_file_without_rows_is_refused(data: Data, side: str, content: bytes) -
         (("q1", "p1", "2"), "line 7: 'q1' and 'p1' get 2 here and 1 on an earlier line"),
         (("q1", "p1"), "line 7: 2 tab-separated cells instead of 3"),
         (("q1 p1 1",), "line 7: 1 tab-separated cells instead of 3"),
-        (("q1", "p1", "1.5"), "line 7: the grade '1.5' is no whole number"),
-        (("q1", "p1", ""), "line 7: the grade '' is no whole number"),
-        (("q1", "p1", "99999999999"), "line 7: the grade '99999999999' is no whole number"),
+        (("q1", "p1", "1.5"), "line 7: the grade '1.5' is not a whole number"),
+        (("q1", "p1", ""), "line 7: the grade '' is not a whole number"),
+        (("q1", "p1", "99999999999"), "line 7: the grade '99999999999' is not a whole number"),
         (("", "p1", "1"), "line 7: the query id '' or the passage id 'p1' is blank"),
     ],
 )

@@ -119,7 +119,7 @@ def test_a_run_that_would_give_a_wrong_number_is_refused(content: str | bytes, m
 
 @pytest.mark.parametrize("grade", ["nan", "inf", "1e30", "2147483648", "-2147483649", "1.5", "0x1", "1_0", "٣", "yes"])
 def test_a_grade_that_is_no_whole_number_of_32_bits_is_refused(grade: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"line 2: the grade '{grade}' is no whole number of 32 bits"):
+    with pytest.raises(DataError, match=f"line 2: the grade '{grade}' is not a whole number of 32 bits"):
         read_trec_qrels(put(tmp_path, f"q 0 a 1\nq 0 b {grade}\n"))
 
 

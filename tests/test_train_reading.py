@@ -252,7 +252,7 @@ def test_parquet_cells_must_be_texts(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="row 2: not UTF-8"):
         read_files(path)
     path.write_bytes(b"PAR1 and nothing else")
-    with pytest.raises(DataError, match="no Parquet file, or a damaged one"):
+    with pytest.raises(DataError, match="not a Parquet file, or a damaged one"):
         read_files(path)
 
 

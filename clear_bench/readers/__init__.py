@@ -1,4 +1,4 @@
-"""Readers turn the raw files of a benchmark into a `Collection`: one module per raw shape, one row here."""
+"""Readers turn the raw files of a benchmark into a `Collection`: one module for each shape, one row here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Read(Protocol):
 
 
 def check(task: Task, pairs: Sequence[LanguagePair] | None = None) -> None:
-    """Find out cheaply whether a task can be read: its reader and keys exist, and so do the files of the pairs.
+    """Check cheaply that a task can be read: its reader and keys exist, and so do the files of the pairs.
 
     Raises `UsageError` for a name that does not exist, `CardError` for a file that does not.
     """
@@ -39,7 +39,7 @@ def check(task: Task, pairs: Sequence[LanguagePair] | None = None) -> None:
 
 
 def place(task: Task, pairs: Sequence[LanguagePair], given: Path, key: str | None = None) -> list[str]:
-    """Take a file or folder of the user's for entries of a card; gives those entries. See `readers.given.place`."""
+    """Use a local file or folder instead of a download. Return the card entries it replaces. See `readers.given`."""
     from clear_bench.readers.given import place as take
 
     check(task, pairs)
@@ -47,7 +47,7 @@ def place(task: Task, pairs: Sequence[LanguagePair], given: Path, key: str | Non
 
 
 def read(task: Task, pairs: Sequence[LanguagePair] | None = None, offline: bool = False) -> Collection:
-    """Load the texts and judgements of a task, of all its pairs or of those given and no other language.
+    """Load the texts and judgements of a task, for all its pairs or for some of them.
 
     What a pair gets does not depend on which pairs are loaded with it. Raises `CardError` for a missing file,
     `DataError` with file and line for content that cannot be right or differs from what the card expects.

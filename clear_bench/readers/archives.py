@@ -1,4 +1,4 @@
-"""Members of zip and tar archives, taken out one by one; nothing is ever written outside its folder."""
+"""Extract single members of zip and tar archives; nothing is ever written outside the target folder."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def is_archive(path: Path) -> bool:
 
 
 def extract(archive: Path, member: str, folder: Path) -> Path:
-    """Take one member out of an archive, once, and again where it was damaged; gives its path below `folder`.
+    """Extract one member of an archive unless an undamaged copy is there. Return its path below `folder`.
 
     Raises `DataError` for an archive that is damaged, that has no such member, or any of whose members points outside
-    its folder: an archive that tries that is not trusted with the others.
+    its folder: such an archive is not trusted at all.
     """
     names = _names(archive)
     for name in names:
@@ -52,7 +52,7 @@ def _names(archive: Path) -> list[str]:
         with tarfile.open(archive) as tar:
             return tar.getnames()
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        msg = f"{archive}: no zip or tar archive, or a damaged one ({error})"
+        msg = f"{archive}: not a zip or tar archive, or a damaged one ({error})"
         raise DataError(msg) from None
 
 
@@ -67,7 +67,7 @@ def _copy(archive: Path, name: str, target: Path) -> None:
                 # A link could point at anything, so only plain files are taken.
                 content = tar.extractfile(name) if tar.getmember(name).isfile() else None
                 if content is None:
-                    msg = f"{archive}: the member {name!r} is no plain file"
+                    msg = f"{archive}: the member {name!r} is not a plain file"
                     raise DataError(msg)
                 shutil.copyfileobj(content, out)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:

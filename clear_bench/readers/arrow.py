@@ -28,10 +28,10 @@ from clear_bench.readers.rows import join_titles
 from clear_bench.types import Texts, make_texts
 
 VERSION = 1
-"""Counts the ways in which a corpus was laid out: a file of another version is made anew."""
+"""Version of the layout; a file of another version is made anew."""
 FOLDER, TEXTS, ABOUT = "arrow", "texts.arrow", "about.json"
 _FACTS = {"identity": str, "from": str, "merged": int, "digest": str, "text_digest": str, "sha256": str}
-"""What about.json must say."""
+"""The keys and types that about.json must have."""
 _SCHEMA = pa.schema([("id", pa.string()), ("text", pa.string()), ("body", pa.int32())])
 
 log = logging.getLogger(__name__)
@@ -39,11 +39,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Corpus:
-    """A text set on disk, and what happened on its way there."""
+    """The passages of a language, memory-mapped or in memory, and how they were made."""
 
     texts: Texts
     body: pa.ChunkedArray
-    """Characters of each text that come before its body: of its title and what joins them."""
+    """Number of characters of each text that come before its body: the title and the separator."""
     merged: int
     """Rows dropped because id and text were both seen before."""
     where: str
@@ -76,13 +76,13 @@ def convert(
 
 
 def in_memory(language: str, where: str, ids: pa.ChunkedArray, text: pa.ChunkedArray, merged: int = 0) -> Corpus:
-    """Return a small corpus without titles, or with titles that no answer is looked for apart from."""
+    """Return a corpus of texts in memory, whose bodies are the whole texts."""
     body = pa.chunked_array([pa.repeat(pa.scalar(0, pa.int32()), len(ids))])
     return Corpus(make_texts(language, ids, text), body, merged, where)
 
 
 def corpus_problem(folder: Path, identity: str | None = None) -> str | None:
-    """Say what is wrong with a converted corpus: missing, cut, edited, another one, or not valid as Arrow."""
+    """Return what is wrong with a converted corpus: missing, cut, edited, another one, or invalid Arrow; else None."""
     file = folder / TEXTS
     facts = _read_about(folder / ABOUT)
     if facts is None:
@@ -97,7 +97,7 @@ def corpus_problem(folder: Path, identity: str | None = None) -> str | None:
 
 @cache
 def _file_problem(file: Path, sha256: str, stat: tuple[int, ...]) -> str | None:
-    """Hash a file and look at every offset; remembered for as long as `stat`, the file's state, stays the same."""
+    """Hash a file and check every offset; the answer is cached while `stat`, the state of the file, stays the same."""
     if sha256_blocks(file) != sha256:
         return "does not match its checksum"
     try:
@@ -110,12 +110,12 @@ def _file_problem(file: Path, sha256: str, stat: tuple[int, ...]) -> str | None:
                     return "has other columns than a corpus has"
     except (pa.ArrowException, OSError) as error:
         refuse_system_faults(error, file)
-        return f"is no valid Arrow file ({error})"
+        return f"is not a valid Arrow file ({error})"
     return None
 
 
 def _read_about(path: Path) -> dict[str, Any] | None:  # Any: JSON
-    """Read what stands beside a corpus; None where it is not what `_write` wrote."""
+    """Read about.json of a corpus; None where it is not what `_write` wrote."""
     try:
         facts = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
@@ -168,7 +168,7 @@ def _write(
 
 
 def _stream(file: Path, batches: Iterable[pa.RecordBatch], where: str) -> tuple[int, NDArray[np.uint64]]:
-    """Write batches as they come; gives the number of rows and a hash of every id."""
+    """Write batches as they come. Return the number of rows and a hash of every id."""
     hashes: list[NDArray[np.uint64]] = []
     rows = 0
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
@@ -207,7 +207,7 @@ def _hash(ids: pa.Array) -> NDArray[np.uint64]:
 
 
 def _repeated(file: Path, hashes: NDArray[np.uint64], where: str) -> list[int]:
-    """Give the rows that repeat an earlier one; raises `DataError` where an id comes back with another text.
+    """Return the rows that repeat an earlier one. Raises `DataError` where an id comes back with another text.
 
     Sorted hashes take 8 bytes a row; ids are looked at only where two hashes are equal.
     """

@@ -1,4 +1,4 @@
-"""From raw queries, corpora and judgements to a `Collection`: the card's view, checked and counted."""
+"""Turn the queries, corpora and judgements that a reader found into a `Collection`, as the card wants it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ class Raw:
 
 
 def assemble(task: Task, pairs: Sequence[LanguagePair], raw: Raw) -> Collection:
-    """Select, merge, check and count; raises `DataError` for judgements of unknown ids and for unexpected counts."""
+    """Return the collection of a card: selected, merged, checked and counted.
+
+    Raises `DataError` for judgements of unknown ids and for unexpected counts.
+    """
     for judged in {id(one): one for one in raw.judged.values()}.values():
         cells = [cell for cell, one in raw.judged.items() if one is judged]
         queries_of = [raw.queries[query].ids for query, _ in cells]
@@ -82,12 +85,12 @@ def assemble(task: Task, pairs: Sequence[LanguagePair], raw: Raw) -> Collection:
 
 
 def asked(pairs: Iterable[LanguagePair]) -> tuple[str, ...]:
-    """Give the query languages of pairs."""
+    """Return the query languages of pairs."""
     return tuple(dict.fromkeys(pair.query for pair in pairs))
 
 
 def cells(task: Task, pairs: Iterable[LanguagePair]) -> tuple[Cell, ...]:
-    """Give the query and passage language of pairs, with pools resolved to their members."""
+    """Return the query and passage language of pairs, with pools resolved to their members."""
     found = ((pair.query, passage) for pair in pairs for passage in task.corpora_of((pair.passage,)))
     return tuple(dict.fromkeys(found))
 

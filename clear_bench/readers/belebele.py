@@ -31,7 +31,7 @@ Row = tuple[str, str, str, str]
 
 
 def check(task: Task, pairs: Sequence[LanguagePair]) -> None:
-    """Check the keys that only this reader knows; touches no file and no network."""
+    """Check the keys that only this reader knows, without any file or network."""
     where = f"card {task.name}"
     refuse_unknown_keys(task.files, ("data",), f"{where}: [files]")
     refuse_unknown_keys(task.options, ("hashes",), f"{where}: [options]")
@@ -91,7 +91,7 @@ def _questions(rows: list[Row]) -> Iterator[questions.Question]:
 
 
 def _corpus(task: Task, language: str, path: Path, rows: list[Row]) -> Corpus:
-    """Give the passages in the order of their links; raises `DataError` for a link with two passages."""
+    """Return the passages in the order of their links. Raises `DataError` for a link with two passages."""
     texts: dict[str, str] = {}
     for link, _, passage, _ in rows:
         if texts.setdefault(link, passage.strip()) != passage.strip():

@@ -1,4 +1,4 @@
-"""Where data sets are kept between runs, and how their files are known again."""
+"""The folder that keeps data sets between runs, and the hashes that show whether its files are still whole."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _SUFFIX = ".sha256"
 
 
 def datasets_folder() -> Path:
-    """Give the folder of data sets in the cache."""
+    """Return the folder of data sets in the cache."""
     return cache_root() / "datasets"
 
 
 def short_name(identity: str) -> str:
-    """Name a folder after what it holds."""
+    """Return the folder name for something that an identity describes."""
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
@@ -35,7 +35,7 @@ def digest(path: Path, algorithm: str) -> str:
 
 
 def note_digest(path: Path) -> None:
-    """Write the hash of a file that is kept, beside it."""
+    """Write the hash of a file beside it."""
     write_text(_note(path), sha256_file(path))
 
 
@@ -45,7 +45,7 @@ def is_noted(path: Path) -> bool:
 
 
 def is_changed(path: Path) -> bool:
-    """Whether a file is not what its hash says any more; one that is kept without a hash is taken as it is."""
+    """Whether a file differs from the hash beside it; a file without a hash counts as unchanged."""
     return is_noted(path) and _note(path).read_bytes() != sha256_file(path).encode()
 
 

@@ -1,6 +1,6 @@
-"""Tables whose texts stay texts: JSON Lines, CSV, tab-separated and Parquet files, cell by cell, each with its place.
+"""Read JSON Lines, CSV, tab-separated and Parquet tables cell by cell, without guessing types.
 
-Nothing is guessed from how a cell looks: `NA`, `1901`, `true` and `2024-01-01` are what somebody wrote.
+`NA`, `1901`, `true` and `2024-01-01` stay the texts that somebody wrote, and every error names file and row.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ class Cells:
 
     columns: Mapping[str, Sequence[Any]]  # Any: JSON and Arrow values
     where: Callable[[int], str]
-    """Says where a row stands."""
+    """Returns the place of a row, for messages."""
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
     def texts(self, name: str) -> list[str]:
-        """Give a column of texts; raises `DataError` for a cell that is missing, blank or something else."""
+        """Return a column of texts. Raises `DataError` for a cell that is missing, blank or something else."""
         return [checked_text(value, name, self.where(i)) for i, value in enumerate(self.columns[name])]
 
     def ids(self, name: str) -> list[str]:
-        """Give a column of ids: texts or whole numbers."""
+        """Return a column of ids: texts or whole numbers."""
         return [checked_id(value, name, self.where(i)) for i, value in enumerate(self.columns[name])]
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file's name says a kind of table that is read here."""
+    """Whether a file has the name of a table that can be read here."""
     kind = KINDS.get(Path(path.name.removesuffix(".gz")).suffix)
     return kind is not None and not (kind == "parquet" and path.suffix == ".gz")
 
@@ -184,5 +184,5 @@ def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        msg = f"{path}: no Parquet file, or a damaged one ({error})"
+        msg = f"{path}: not a Parquet file, or a damaged one ({error})"
         raise DataError(msg) from None

@@ -21,7 +21,7 @@ Columns = list[pa.Array]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a table file is written, where its name does not say."""
+    """How a tab-separated file is written."""
 
     header: tuple[str, ...] = ()
     """Names of the columns of a tab-separated file without a header line."""
@@ -47,7 +47,7 @@ def read_columns(
     elif plain.endswith((".tsv", ".txt")):
         found = _tsv(path, names, optional, layout)
     else:
-        msg = f"{path}: the name says no known kind of table; .parquet, .jsonl, .jsonl.gz, .tsv and .tsv.gz are known"
+        msg = f"{path}: not the name of a table; .parquet, .jsonl, .jsonl.gz, .tsv and .tsv.gz are read"
         raise DataError(msg)
     row = 1
     for columns in found:
@@ -69,7 +69,7 @@ def _parquet(path: Path, names: Sequence[str], optional: Sequence[str]) -> Itera
             for batch in file.iter_batches(batch_size=_ROWS, columns=wanted, use_threads=False):
                 yield [_text(batch, name, path) for name in (*names, *optional)]
     except pa.ArrowInvalid as error:
-        msg = f"{path}: no Parquet file, or a damaged one ({error})"
+        msg = f"{path}: not a Parquet file, or a damaged one ({error})"
         raise DataError(msg) from None
 
 
@@ -123,7 +123,7 @@ def _tsv(path: Path, names: Sequence[str], optional: Sequence[str], layout: Layo
             for batch in reader:
                 yield [_text(batch, name, path) for name in wanted]
     except (pa.ArrowInvalid, OSError) as error:
-        msg = f"{path}: no tab-separated file as expected ({error})"
+        msg = f"{path}: not a tab-separated file as expected ({error})"
         raise DataError(msg) from None
 
 
@@ -133,7 +133,7 @@ def _header(path: Path) -> list[str]:
 
 
 def _present(path: Path, name: str, layout: Layout) -> str:
-    """Settle a name that has alternatives by what the file has."""
+    """Return the first alternative of a name such as `a|b` that the file has."""
     choices = name.split("|")
     if len(choices) == 1:
         return name

@@ -1,4 +1,4 @@
-"""What is damaged among the data sets in the cache."""
+"""Find damaged files among the data sets in the cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clear_bench.readers.fetch import GIVEN, MEMBERS, WEB, given_problems
 def damaged() -> Iterator[tuple[Path, str]]:
     """Hash every converted corpus, download, archive member and given file; yield the damaged ones and what is wrong.
 
-    The next run that needs them makes or fetches them again, but for what a user gave.
+    The next run that needs them makes or fetches them again, except for files that a user gave.
     """
     root = datasets_folder()
     for folder in sorted((root / FOLDER).glob("[!.]*/")):

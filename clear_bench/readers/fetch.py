@@ -1,4 +1,4 @@
-"""The files behind a card's entries: given by the user, fetched before, or fetched now; checked in every case."""
+"""Find the files of a card's entries: given by the user, fetched before or fetched now, and always checked."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Source:
         return self.origin.entry
 
     def identity(self) -> str:
-        """Name the bytes behind the entry: without hashing anything, and without network where the card pins them."""
+        """Return a name for the content of the entry, without hashing, and without network where the card pins it."""
         given = given_folder(self.origin)
         if given is not None:
             return f"{self.entry} {given_hashes(given)}"
@@ -54,7 +54,7 @@ class Source:
         return json.dumps([path.as_posix() for path in self._files()])  # the hub's cache has the commit in its paths
 
     def paths(self) -> list[Path]:
-        """Give the files, fetched where they are missing and checked, in a fixed order.
+        """Return the files in a fixed order, checked, and fetched where they are missing.
 
         Raises `CardError` for what does not exist, `DataError` for a file with another hash than the card or the hub
         says, `EnvironmentFault` where nothing can be fetched.
@@ -101,7 +101,7 @@ class Source:
         return path
 
     def _member(self, path: Path) -> Path:
-        """Take the entry's member out of an archive; any other file is what it is."""
+        """Return the entry's member of an archive; any other file as it is."""
         if not self.origin.is_member or not archives.is_archive(path):
             return path
         facts = path.stat()
@@ -115,7 +115,7 @@ def source(task: Task, key: str, query: str | None = None, passage: str | None =
 
 
 def warn_unpinned(task: Task) -> None:
-    """Say once which repositories a card reads at a revision that can move."""
+    """Warn once about the repositories that a card reads at a revision that can move."""
     if "path" in task.source:
         return
     moving = {}
@@ -126,7 +126,7 @@ def warn_unpinned(task: Task) -> None:
             moving[one.place] = one.revision
     for place, revision in moving.items():
         log.warning(
-            "%s: the card reads %s at %s, which is no fixed commit: scores compare only while it stays the same",
+            "%s: the card reads %s at %s, which is not a fixed commit: scores compare only while it stays the same",
             task.name,
             place,
             revision,
@@ -134,7 +134,7 @@ def warn_unpinned(task: Task) -> None:
 
 
 def copies(wanted: Origin, folder: Path) -> list[Path]:
-    """Look an entry up in a folder that is a copy of what a card reads: OWNER/NAME/..., or the files themselves."""
+    """Return the files of an entry in a folder of copies: OWNER/NAME/..., or the files themselves."""
     if wanted.kind == "web":
         names = [wanted.path, Path(wanted.path).name] if wanted.is_member else []
         names += [wanted.file_name, f"{wanted.file_name}.gz"]
@@ -150,7 +150,7 @@ def copies(wanted: Origin, folder: Path) -> list[Path]:
 
 
 def given_folder(wanted: Origin) -> Path | None:
-    """Find what a user gave for an entry, or for the whole archive that it is a member of; None where nothing."""
+    """Return the folder of what a user gave for an entry, or for the archive that it is a member of; else None."""
     folders = [place_of(wanted), place_of(wanted, whole=True)] if wanted.is_member else [place_of(wanted)]
     return next((folder for folder in folders if (folder / ORIGIN).is_file()), None)
 
@@ -168,7 +168,7 @@ def given_hashes(given: Path) -> list[str]:
 
 
 def given_problems(given: Path) -> list[tuple[Path, str]]:
-    """List the files that a user gave and that are gone or changed since, with what is wrong."""
+    """Return the given files that are missing or were changed, each with what is wrong."""
     found, stated = _given_files(given), given_hashes(given)
     if len(found) != len(stated):
         return [(given, f"holds {len(found)} files instead of {len(stated)}")]
@@ -178,13 +178,13 @@ def given_problems(given: Path) -> list[tuple[Path, str]]:
 
 
 def place_of(wanted: Origin, whole: bool = False) -> Path:
-    """Name the folder for what a user gives for an entry, or for the whole archive that it is a member of."""
+    """Return the folder for the files that a user gives for an entry, or for the whole archive that it is in."""
     name = wanted.place if whole else f"{wanted.entry} {wanted.place} {wanted.revision}"
     return datasets_folder() / GIVEN / short_name(name)
 
 
 def hashes(task: Task) -> Mapping[str, str]:
-    """Give the hashes that a card states, `md5:...` or `sha256:...`, by file name."""
+    """Return the hashes that a card states, `md5:...` or `sha256:...`, by file name."""
     return dict(task.options.get("hashes", {}))
 
 

@@ -1,4 +1,4 @@
-"""Files that a user has already, taken in place of a download."""
+"""Use files that a user already has instead of a download."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COPY_BELOW = 100 << 20
 
 
 def place(task: Task, pairs: Sequence[LanguagePair], given: Path, key: str | None = None) -> list[str]:
-    """Take a file or folder for what a card reads; gives the entries that it serves.
+    """Use a local file or folder instead of a download. Return the card entries it replaces.
 
     A folder holds the files under the paths of the card's entries, or copies of repositories (OWNER/NAME/...). A file
     serves the one entry that ends with its name, or that `key` names; an archive serves all its members. Hashes that
@@ -45,7 +45,7 @@ def place(task: Task, pairs: Sequence[LanguagePair], given: Path, key: str | Non
 
 
 def brought(task: Task, pairs: Sequence[LanguagePair]) -> dict[str, list[str]]:
-    """Tell which entries of a card are served by files that the user brought: entry -> their SHA-256."""
+    """Return the entries of a card that files of the user replace: entry -> their SHA-256."""
     if "path" in task.source:
         return {}
     origins = {one.entry: one for name in task.files for one in _origins(task, name, pairs)}
@@ -54,7 +54,7 @@ def brought(task: Task, pairs: Sequence[LanguagePair]) -> dict[str, list[str]]:
 
 
 def _origins(task: Task, key: str, pairs: Sequence[LanguagePair]) -> Iterator[Origin]:
-    """Resolve an entry for every cell that it is read for: a corpus for the pairs, anything else for the whole card."""
+    """Yield the places of an entry: of a corpus for the pairs, of anything else for all pairs of the card."""
     for pair in pairs if key == "corpus" else [*task.pairs, *pairs]:
         for passage in task.corpora_of((pair.passage,)):
             query = {"corpus": None, "data": passage}.get(key, pair.query)

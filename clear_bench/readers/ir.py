@@ -48,7 +48,7 @@ FORMATS_WITH_ANSWERS = ("xor", "mkqa")
 
 
 def check(task: Task, pairs: Sequence[LanguagePair]) -> None:
-    """Check the keys that only this reader knows; touches no file and no network."""
+    """Check the keys that only this reader knows, without any file or network."""
     where = f"card {task.name}"
     refuse_unknown_keys(task.files, ("corpus", "queries", "qrels"), f"{where}: [files]")
     refuse_unknown_keys(
@@ -179,7 +179,7 @@ def _all_judged(task: Task, wanted: Sequence[Cell], offline: bool) -> dict[Cell,
 
 
 def _where(task: Task, passage: str) -> dict[str, str]:
-    """Give the values that columns must have, with the passage language's code filled in."""
+    """Return the values that columns must have, with the code of the passage language filled in."""
     wanted = task.options.get("qrels", {}).get("where", {})
     return {column: str(value).replace("{passage}", task.codes[passage]) for column, value in wanted.items()}
 

@@ -86,7 +86,7 @@ def read(task: Task, pairs: Sequence[LanguagePair], offline: bool = False) -> Co
 
 
 class _Judgements(dict[str, Judged]):
-    """Files of judgements by name, each read when it is first asked for."""
+    """Judgements by file name; a file is read when it is first needed."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -120,7 +120,7 @@ def _resolve(task: Task, key: str, name: str) -> Path:
 
 
 def _judgement_names(task: Task, pairs: Iterable[LanguagePair]) -> tuple[str, ...]:
-    """Name the files of judgements of pairs, each once; a pool has one for every member."""
+    """Return the files of judgements of pairs, each once; a pool has one for every member."""
     return tuple(dict.fromkeys(_name(task, query, passage) for query, passage in cells(task, pairs)))
 
 

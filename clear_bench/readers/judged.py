@@ -1,4 +1,4 @@
-"""Relevance judgements in a tab-separated file with the header `query-id`, `corpus-id`, `score`."""
+"""Relevance judgements: read from rows or a tab-separated file, and checked against the ids that exist."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Judged:
     grades: Mapping[tuple[str, str], int]
     """(query id, passage id) -> grade, in the file's order."""
     rows: Callable[[], Iterable[Row]] = tuple
-    """Reads the file again, to say where an id stands."""
+    """Reads the file again, to find the place of an id for a message."""
 
 
 def read_judged(path: Path) -> Judged:
@@ -55,7 +55,7 @@ def collect(path: Path, rows: Callable[[], Iterable[Row]]) -> Judged:
 
 
 def check_known(judged: Judged, queries: Iterable[pa.ChunkedArray], passages: Iterable[pa.ChunkedArray]) -> None:
-    """Refuse ids that no file has. Columns are asked in turn, and only while an id is still missing."""
+    """Raise `DataError` for an id that is in no column. Columns are read one by one while an id is still missing."""
     for column, what, files, found in ((0, "query", "query file", queries), (1, "passage", "corpus", passages)):
         unknown = absent((key[column] for key in judged.grades), found)
         if unknown:
@@ -67,7 +67,7 @@ def check_known(judged: Judged, queries: Iterable[pa.ChunkedArray], passages: It
 
 
 def absent(wanted: Iterable[str], columns: Iterable[pa.ChunkedArray]) -> set[str]:
-    """Return the ids that no column has."""
+    """Return the ids that are in no column."""
     left = set(wanted)
     asked = iter(columns)
     while left and (column := next(asked, None)) is not None:

@@ -83,7 +83,7 @@ def _decode(path: Path, first: int, block: bytes) -> Iterator[tuple[int, str]]:
 
 
 def at(path: Path, number: int) -> str:
-    """Say where something stands, as every error does."""
+    """Return the place of a line, as messages show it."""
     return f"{path}, line {number}"
 
 
@@ -95,7 +95,7 @@ def read_grade(text: str, place: str) -> int:
     """
     found = re.fullmatch(r"([+-]?\d{1,15})(\.0*)?", text, re.ASCII)
     if found is None or not -(2**31) <= int(found[1]) < 2**31:
-        msg = f"{place}: the grade {text[:60]!r} is no whole number of 32 bits"
+        msg = f"{place}: the grade {text[:60]!r} is not a whole number of 32 bits"
         raise DataError(msg)
     return int(found[1])
 

@@ -1,4 +1,4 @@
-"""Where the files of a card come from: what an entry of `[files]` means.
+"""Parse the entries of a card's `[files]` table: where its files come from.
 
 "data/{code}.jsonl"                         a path in the card's [source], folder or hub repository; * and ? match
 "#{code}-corpus:dev"                        a config and a split that the repository's README declares
@@ -52,7 +52,7 @@ class Origin:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether the entry means the same bytes for ever."""
+        """Whether the entry can never mean other bytes."""
         return self.kind != "hub" or re.fullmatch(r"[0-9a-f]{40}", self.revision) is not None
 
 
@@ -85,7 +85,7 @@ def has_placeholder(task: Task, key: str, *names: str) -> bool:
 
 
 def origin(task: Task, text: str) -> Origin:
-    """Read an entry; raises `CardError` for one that fits no form."""
+    """Parse an entry. Raises `CardError` for one that has none of the forms above."""
     if text.startswith(("https://", "http://")):
         url, _, member = text.partition("#")
         return Origin(text, "web", url, path=member)
@@ -102,12 +102,12 @@ def origin(task: Task, text: str) -> Origin:
         return Origin(text, "hub", task.source["hub"], task.source.get("revision", "main"), **part)
     if "path" in task.source:
         return Origin(text, "folder", **part)
-    msg = f"card {task.name}: [files]: {text!r} is no URL, and the card's [source] names no repository or folder"
+    msg = f"card {task.name}: [files]: {text!r} is not a URL, and the card's [source] names no repository or folder"
     raise CardError(msg)
 
 
 def hub_file(text: str) -> Origin | None:
-    """Read the place of a file of the hub, hf://datasets/OWNER/NAME@REVISION/PATH; None for anything else."""
+    """Parse the address of a file of the hub, hf://datasets/OWNER/NAME@REVISION/PATH; None for anything else."""
     found = _HUB.fullmatch(text)
     return Origin(text, "hub", **{name: value or "" for name, value in found.groupdict().items()}) if found else None
 

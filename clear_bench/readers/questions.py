@@ -1,4 +1,4 @@
-"""Queries of benchmarks as `Rows`, one function per raw shape."""
+"""Read the queries of benchmarks into `Rows`: one function for each shape of their files."""
 
 from __future__ import annotations
 

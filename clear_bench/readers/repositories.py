@@ -102,7 +102,7 @@ def _snapshot(origin: Origin, patterns: Sequence[str], offline: bool) -> Path:
 
 
 def _contents(folder: Path, origin: Origin, offline: bool) -> str:
-    """Say what a repository has instead: the entries of the deepest folder of the wanted path that exists."""
+    """Return what a repository has instead: the content of the deepest folder of the wanted path that exists."""
     names = _listed(folder, origin, offline)
     parent = origin.path.split("*")[0].rpartition("/")[0]
     while parent and not any(name.startswith(f"{parent}/") for name in names):

@@ -1,7 +1,7 @@
-"""JSON Lines in the BEIR shape (`_id`, `text`, optional `title`) to Arrow columns, with file and line in every error.
+"""Read JSON Lines in the BEIR shape (`_id`, `text`, optional `title`) into Arrow columns.
 
-Arrow parses whole blocks; a block that holds anything unusual is parsed again line by line, which either copes
-(numbers as ids, blank lines) or names the line that is wrong.
+Arrow parses whole blocks. A block with anything unusual is parsed again line by line, which either succeeds (numbers
+as ids, blank lines) or names file and line of the error.
 """
 
 from __future__ import annotations
@@ -115,12 +115,12 @@ def _parse_lines(
 
 
 def checked_id(value: object, name: str, where: str) -> str:
-    """Give an id as text; raises `DataError` with its place for one that is neither a text nor a whole number."""
+    """Return an id as text. Raises `DataError` with its place for anything but a text or a whole number."""
     return checked_text(str(value) if type(value) is int else value, name, where)
 
 
 def checked_text(value: object, name: str, where: str, may_be_blank: bool = False) -> str:
-    """Give a text as it is; raises `DataError` with its place for anything else, and for a blank one."""
+    """Return a text as it is. Raises `DataError` with its place for anything else, and for a blank one."""
     if not isinstance(value, str):
         msg = f"{where}: {name!r} is {'missing' if value is None else repr(value)[:60]}, but must be a text"
         raise DataError(msg)
@@ -130,7 +130,7 @@ def checked_text(value: object, name: str, where: str, may_be_blank: bool = Fals
     try:
         value.encode()
     except UnicodeEncodeError:
-        msg = f"{where}: {name!r} holds half of a surrogate pair, which is no character"
+        msg = f"{where}: {name!r} holds half of a surrogate pair, which is not a character"
         raise DataError(msg) from None
     return value
 

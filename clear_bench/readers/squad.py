@@ -48,7 +48,7 @@ class Item:
 
 
 def check(task: Task, pairs: Sequence[LanguagePair]) -> None:
-    """Check the keys that only this reader knows; touches no file and no network."""
+    """Check the keys that only this reader knows, without any file or network."""
     where = f"card {task.name}"
     refuse_unknown_keys(task.files, ("data",), f"{where}: [files]")
     refuse_unknown_keys(task.options, ("candidates", "view", "hashes"), f"{where}: [options]")
@@ -81,7 +81,7 @@ def read(task: Task, pairs: Sequence[LanguagePair], offline: bool = False) -> Co
     queries = {}
     for query in asked(pairs):
         sides = [passage for other, passage in files if other == query] if _by_pair(task) else [query]
-        # A question comes in the file of every passage language that has it: that is no repetition to report.
+        # A question comes in the file of every passage language that has it: that does not count as repeated.
         found = {(item.id, item.question): item for passage in sides for item in items[query, passage]}
         queries[query] = questions.rows(items.path(query, sides[0]), _questions(found.values()))
     judged = _Judgements(task, items, names)
@@ -90,7 +90,7 @@ def read(task: Task, pairs: Sequence[LanguagePair], offline: bool = False) -> Co
 
 
 class _Items(dict[Cell, list[Item]]):
-    """The questions of every file, each file read when it is first asked for."""
+    """The questions of every file; a file is read when it is first needed."""
 
     def __init__(self, task: Task, offline: bool) -> None:
         self._task, self._offline = task, offline
@@ -98,7 +98,7 @@ class _Items(dict[Cell, list[Item]]):
         self._read: dict[str, list[Item]] = {}
 
     def path(self, query: str, passage: str) -> Path:
-        """Give the file of a cell; a file by language is that of the passage."""
+        """Return the file of a cell; a file that holds one language is that of the passage language."""
         return self._paths[self._entry(query, passage)][0]
 
     def __missing__(self, cell: Cell) -> list[Item]:
@@ -109,7 +109,7 @@ class _Items(dict[Cell, list[Item]]):
         return self[cell]
 
     def _entry(self, query: str, passage: str) -> str:
-        """Name the entry of a cell, its files at hand from then on."""
+        """Return the entry of a cell and make sure that its files are known."""
         side = (query, passage) if _by_pair(self._task) else (passage, passage)
         files = source(self._task, "data", *side, offline=self._offline)
         if files.entry not in self._paths:
@@ -159,7 +159,7 @@ def _questions(items: Iterable[Item]) -> Iterator[questions.Question]:
 
 
 def _corpus(task: Task, passage: str, files: Iterable[list[Item]]) -> tuple[Corpus, Mapping[str, str]]:
-    """Give the corpus of a language, and the name of each paragraph."""
+    """Return the corpus of a language, and the name of each paragraph."""
     contexts: dict[str, Item] = {}
     for item in (item for items in files for item in items):
         if item.id <= contexts.setdefault(item.context, item).id:
@@ -185,7 +185,7 @@ def _candidate(task: Task, item: Item, name: str) -> str:
 
 
 def _paragraphs(items: _Items, query: str) -> Judged:
-    """Say which paragraph a question belongs to, in its own language."""
+    """Return the paragraph of every question in its own language."""
     found = items[query, query]
     names: dict[str, str] = {}
     for item in found:
@@ -208,7 +208,7 @@ def _nested(path: Path) -> Iterator[Item]:
             for question in paragraph["qas"]:
                 yield _item(paragraph, question)
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        msg = f"{path}: no JSON in SQuAD's nesting ({type(error).__name__}: {error})"
+        msg = f"{path}: not JSON in SQuAD's nesting ({type(error).__name__}: {error})"
         raise DataError(msg) from None
 
 

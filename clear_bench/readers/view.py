@@ -1,4 +1,4 @@
-"""A card's view of raw rows: selected, merged, pooled, clustered and counted. Shared by all readers."""
+"""The steps from the rows of files to what a card asks for: select, merge, pool, cluster and count."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def select(rows: Rows, wanted: Mapping[str, Sequence[object]]) -> Rows:
 
 
 def merge_same_text(rows: Rows) -> tuple[Rows, dict[str, str]]:
-    """Keep the first query of every text; also gives dropped id -> the id that stands for it."""
+    """Keep the first query of every text. Also return dropped id -> the id that replaces it."""
     first: dict[str, str] = {}
     renamed: dict[str, str] = {}
     mask = np.ones(len(rows), dtype=np.bool_)
@@ -65,7 +65,7 @@ def check_counts(task: Task, side: str, rows: Mapping[str, Rows]) -> None:
 
 
 def make_pools(task: Task, names: Iterable[str]) -> dict[str, Pool]:
-    """Give the pools among passage sides; the card's own codes become the prefixes of their ids."""
+    """Return the pools among passage sides; the codes of the card become the prefixes of their ids."""
     chosen = {name: task.pools[name] for name in names if name in task.pools}
     return {name: Pool(name, members, tuple(task.codes[m] for m in members)) for name, members in chosen.items()}
 
@@ -90,7 +90,7 @@ def pooled_qrels(parts: Iterable[tuple[str, Judged, pa.ChunkedArray]], renamed: 
 
 
 def relevant_passages(judged: Iterable[Judged], renamed: Mapping[str, str]) -> dict[str, str]:
-    """Give one relevant passage of every query: of the highest grade, then of the smallest id.
+    """Return one relevant passage of every query: the one with the highest grade, then the smallest id.
 
     Where several files judge a query, the first one with a relevant passage decides.
     """
@@ -106,7 +106,7 @@ def relevant_passages(judged: Iterable[Judged], renamed: Mapping[str, str]) -> d
 
 
 def clusters(task: Task, rows: Rows, relevant: Mapping[str, str], prefix: str) -> list[str]:
-    """Give the resampling cluster of every query: itself, its relevant passage, or a field, as the card says.
+    """Return the resampling cluster of every query: itself, its relevant passage, or a field, as the card says.
 
     A query without a relevant passage is its own cluster. Queries of different languages are resampled together when
     their labels are equal, so languages whose ids mean different things need a `prefix`.
@@ -120,7 +120,7 @@ def clusters(task: Task, rows: Rows, relevant: Mapping[str, str], prefix: str) -
 
 
 def answers(rows: Rows, name: str) -> list[tuple[str, ...]]:
-    """Give the gold answers of every query: a text or a list of texts in the field `name`."""
+    """Return the gold answers of every query: a text or a list of texts in the field `name`."""
     lists = [[value] if isinstance(value, str) else value for value in rows.fields[name]]
     for key, texts in zip(rows.ids.to_pylist(), lists, strict=True):
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):

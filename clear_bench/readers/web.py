@@ -1,4 +1,4 @@
-"""Files of official sites: downloaded to a `.part` file that a later call goes on with, checked, then renamed."""
+"""Download files of official sites to a `.part` file that a later call can continue, and rename them when whole."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def download(url: str, target: Path) -> None:
-    """Download a file; what an earlier call left behind is gone on with where the server has the same file still.
+    """Download a file. An unfinished download is continued if the server still has the same file.
 
     Raises `CardError` where the site has no such file, `EnvironmentFault` where it cannot be reached, refuses, or
     stays busy.

@@ -1,4 +1,4 @@
-"""Task cards: what a benchmark is, as data. They are read and validated here and turned into texts by `readers`."""
+"""Task cards describe benchmarks as data. They are read and checked here; `readers` loads the texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a card's TOML to a `Task`: every key is known, of the right type, and fits the others."""
+"""Read a task card from TOML into a `Task`: every key must be known, have the right type and fit the others."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def _codes(raw: Raw, languages: Sequence[str], where: str) -> dict[str, Any]:
 
 
 def _check_names(raw: Raw, codes: Mapping[str, Any], pools: Iterable[str], where: str) -> None:
-    """Names become folders and parts of ids, so they must be plain and unambiguous."""
+    """Raise `CardError` for names that are ambiguous or cannot be a folder or a part of an id."""
     msg = ""
     if not is_plain_name(raw["name"]) or not re.fullmatch(r"[a-z0-9._-]+", raw["name"]):
         msg = f"the name {raw['name']!r} cannot name a folder: use lower-case letters, digits, '.', '_' and '-'"
@@ -189,7 +189,7 @@ def _is_language(name: str) -> bool:
 def _pairs(
     given: str | list[str], languages: Sequence[str], codes: Mapping[str, str], pools: Iterable[str], where: str
 ) -> tuple[LanguagePair, ...]:
-    """Expand `pairs` over every language pair; a word or `*` does not reach pools, which the card must name."""
+    """Return the pairs that `pairs` means; pools run only where the card names them."""
     square = [LanguagePair(query, passage) for query in languages for passage in languages]
     chosen: set[LanguagePair] = set()
     for pattern in [given] if isinstance(given, str) else given:

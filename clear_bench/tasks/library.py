@@ -1,4 +1,4 @@
-"""The cards that come with the package, by name and by group, and a user's own by path."""
+"""Find task cards: those of the package by name or group, and a user's own by path."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def find_tasks(names: str | Iterable[str]) -> tuple[Task, ...]:
 
 
 def task_names() -> tuple[str, ...]:
-    """List the cards of the package, sorted; reads none of them."""
+    """Return the names of the package's cards, sorted, without reading the cards."""
     return tuple(_cards())
 
 
 def group_names() -> dict[str, tuple[str, ...]]:
-    """Give every group with the names of its tasks; reads all cards of the package."""
+    """Return every group with the names of its tasks. Reads all cards of the package."""
     groups: dict[str, list[str]] = {ALL: list(task_names())}
     for name, card in _cards().items():
         for group in load_card(card).groups:

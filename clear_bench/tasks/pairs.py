@@ -1,4 +1,4 @@
-"""Which language pairs a pattern means: `de:en`, `*:en`, `de:POOL`, or a word such as `direct`."""
+"""Select language pairs by patterns: `de:en`, `*:en`, `de:POOL`, or a word such as `direct`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ANY, _ANY_POOL = "*", "POOL"
 
 
 def select_pairs(task: Task, patterns: str | Iterable[str]) -> tuple[LanguagePair, ...]:
-    """Give the pairs of a task that match any pattern, in the card's order.
+    """Return the pairs of a task that match any pattern, in the card's order.
 
     A language is spelled canonically, as the card's files spell it, or in any way that `canonical` takes. `*` means
     whatever the card runs; a pool that the card does not run by itself is reached by its name (or `POOL`, any pool).
@@ -77,7 +77,7 @@ def match(
     pools: Iterable[str],
     other_pools: Iterable[str] = (),
 ) -> set[LanguagePair]:
-    """Give the pairs that one pattern means; `other_pools` exist elsewhere and match nothing here."""
+    """Return the pairs that one pattern means; `other_pools` exist elsewhere and match nothing here."""
     if pattern in PAIR_WORDS:
         return {pair for pair in pairs if PAIR_WORDS[pattern](pair)}
     query, colon, passage = (part.strip() for part in pattern.partition(":"))
@@ -115,7 +115,7 @@ def _in_order(
 
 
 def _offer(task: Task) -> str:
-    """Word what a task has: its pairs where they are few, else its languages."""
+    """Return what a task has, for a message: its pairs where they are few, else its languages."""
     if len(task.pairs) <= 12:
         return f"{task.name} has {', '.join(map(str, task.pairs))}"
     pools = f" and the pools {', '.join(task.pools)}" if task.pools else ""
