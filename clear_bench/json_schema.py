@@ -99,6 +99,7 @@ _DEMANDS: Mapping[str, _Finder] = {
     "minLength": _simple(lambda value, demand: len(value) >= demand, str, "must have {} characters or more"),
     "maxLength": _simple(lambda value, demand: len(value) <= demand, str, "must have {} characters or fewer"),
     "minimum": _simple(lambda value, demand: value >= demand, (int, float), "must be {} or more"),
+    "maxItems": _simple(lambda value, demand: len(value) <= demand, list, "must have {} items or fewer"),
     "minItems": _simple(lambda value, demand: len(value) >= demand, list, "must have {} items or more"),
     "uniqueItems": _simple(_are_unique, list, "repeats an item"),
     "properties": _members,

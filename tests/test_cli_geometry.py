@@ -206,3 +206,38 @@ def test_dimensions_that_were_cut_are_measured_cut(
     capsys.readouterr()
     rows = measured(capsys, str(next(Path("out").glob("*/toy"))))
     assert rows["effective_rank", "passage", "deu-Latn", None]["value"] <= 4
+
+
+def test_compare_shows_what_changed_in_the_space(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The candidate's translations are nearer to each other, text by text."""
+    write_vectors(Path("near"), size=SIZE, noise=0.1, dimensions=16)
+    line = ["run", "--model", "near", "--vectors", "near", "--tasks", "task/card.toml", "--out", "out"]
+    assert invoke(line) == 0
+    other = next(Path("out").glob("near-*"))
+    capsys.readouterr()
+    assert invoke(["compare", str(folder.parent), str(other), "--geometry", "--resamples", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "In the space: translations came closer (0.9" in out
+    assert "Geometry: near against toy on toy" in out
+    both = ["compare", str(folder.parent), str(other), "--resamples", "0", "--json"]
+    assert invoke([*both, "--geometry"]) == 0
+    document = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    jsonschema.validate(document, json.loads(files("clear_bench").joinpath("schemas/compare.json").read_text("utf-8")))
+    rows = {(row["name"], row["side"]): row for row in document["comparisons"][0]["geometry"]}
+    closer = rows["translation_cosine", "passage"]
+    before, after = (of_vectors(capsys, Path(vectors)) for vectors in ("vectors", "near"))
+    values = [
+        np.mean([row["value"] for key, row in found.items() if key[:2] == ("translation_cosine", "passage")])
+        for found in (before, after)
+    ]
+    assert closer["base"] == pytest.approx(values[0])
+    assert closer["delta"] == pytest.approx(values[1] - values[0])
+    assert 0 < closer["lower"] < closer["delta"] < closer["upper"]
+    assert invoke(both) == 0
+    assert "geometry" not in json.loads(capsys.readouterr().out)["comparisons"][0]
+
+
+def test_a_model_compared_with_itself_has_not_moved(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["compare", str(folder), str(folder), "--geometry", "--resamples", "0"]
+    assert invoke(line) == 0
+    assert "translations as near as before, language shows as before, hubs unchanged" in capsys.readouterr().out

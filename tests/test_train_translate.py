@@ -293,7 +293,7 @@ def test_languages_that_the_model_or_the_data_does_not_fit_are_refused(
 
 
 def test_models_that_translate_nothing_or_hold_pickles_are_refused(model: Path, base: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no translation model"):
+    with pytest.raises(CheckpointError, match="not a translation model"):
         open_model(str(base))
     with pytest.raises(UsageError, match="neither a folder nor a hub id"):
         open_model("no-such-model")

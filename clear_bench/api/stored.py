@@ -14,7 +14,7 @@ from clear_bench.api.retrievers.dense import DenseRetriever, ReadyVectors, promp
 from clear_bench.disk import cache_root
 from clear_bench.encode import pending
 from clear_bench.errors import EnvironmentFault, UsageError
-from clear_bench.geometry import Space
+from clear_bench.geometry import Overall, Space, changes
 from clear_bench.models.checkpoint import truncated
 from clear_bench.settings import StoreDtype
 from clear_bench.store.embeddings import FOLDER, KEY, EmbeddingStore
@@ -38,6 +38,12 @@ def survey_result(result: Result, task: Task, read: Read, drawn: Drawn, *, offli
         result.manifest.model.similarity or "cosine",
         drawn,
     )
+
+
+def geometry_change(base: Result, candidate: Result, task: Task, read: Read, drawn: Drawn) -> list[Overall]:
+    """Measure how the geometry changed from a base to a candidate, on the same texts of one task."""
+    before, after = (survey_result(result, task, read, drawn, offline=True) for result in (base, candidate))
+    return changes(before.cells, after.cells)
 
 
 def stored_vectors(result: Result, plan: Plan) -> ReadyVectors:

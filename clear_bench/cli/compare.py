@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from clear_bench.cli.options import REPLICATES, SEED, Command, json_option, option
+from clear_bench.cli.options import REPLICATES, SEED, Command, cache_option, json_option, option
 from clear_bench.console import note, say, say_json
 
 if TYPE_CHECKING:
     from clear_bench.compare import Comparison, Resampling
     from clear_bench.compare.pairing import Seeds
+    from clear_bench.geometry import Overall
 
 
 @click.command(cls=Command)
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 @option("--seen", help="Languages that training saw, comma-separated; default: what CANDIDATE's manifest says.")
 @option("--resamples", type=REPLICATES, default=10_000, show_default=True, help="0: no bootstrap, no sign flips.")
 @option("--seed", type=SEED, default=0, show_default=True, help="Of the resampling.")
+@click.option("--geometry", "with_geometry", is_flag=True, help="Show what changed in the space, from stored vectors.")
 @click.option("--all", "show_all", is_flag=True, help="Show every direct pair, not only the ones that changed most.")
+@cache_option
 @json_option
 def compare(
     base: str,
@@ -34,6 +37,7 @@ def compare(
     seen: str | None,
     resamples: int,
     seed: int,
+    with_geometry: bool,
     show_all: bool,
     as_json: bool,
 ) -> None:
@@ -47,10 +51,45 @@ def compare(
     resampling = Resampling(resamples, seed)
     names = [name.strip() for name in tasks.split(",") if name.strip()]
     found = comparisons(base, candidates, names, metric, seen, resampling)
+    changed = list(_geometries(base, candidates, names, seed)) if with_geometry else [None] * len(found)
     if as_json:
-        say_json(document(found, resampling), 1)
+        say_json(_with_geometry(document(found, resampling), changed), 1)
     else:
-        show(found, show_all)
+        show(found, show_all, changed)
+
+
+def _geometries(base: str, candidates: Sequence[str], tasks: Sequence[str], seed: int) -> Iterator[list[Overall]]:
+    """Measure what changed in the space, in the order of `comparisons`; of several seeds, the first of each side."""
+    from clear_bench import compare as stage
+    from clear_bench.api.geometry import Drawn
+    from clear_bench.api.stored import geometry_change
+    from clear_bench.cli.task_names import own_card
+
+    old = stage.read_side(base, tasks)
+    for new in [stage.read_side(candidate, tasks) for candidate in candidates]:
+        for name in stage.match_tasks(old, new):
+            if max(len(old[name]), len(new[name])) > 1:
+                note(f"note: geometry of {name}: of several seeds, the first of each side is measured")
+            task, read = own_card(new[name][0], "to clear-bench geometry with --tasks")
+            yield geometry_change(old[name][0], new[name][0], task, read, Drawn(seed=seed))
+
+
+def _with_geometry(found: dict[str, Any], changed: Sequence[Sequence[Overall] | None]) -> dict[str, Any]:  # Any: JSON
+    for one, rows in zip(found["comparisons"], changed, strict=True):
+        if rows is not None:
+            one["geometry"] = [
+                {
+                    "name": row.name,
+                    "side": row.side,
+                    "base": row.base,
+                    "delta": row.value,
+                    "lower": row.lower,
+                    "upper": row.upper,
+                    "n": row.n,
+                }
+                for row in rows
+            ]
+    return found
 
 
 def comparisons(
@@ -96,10 +135,13 @@ def compare_sides(
     return found
 
 
-def show(found: Sequence[Comparison], show_all: bool = False) -> None:
-    """Print comparisons as tables, the plain sentence first."""
+def show(
+    found: Sequence[Comparison], show_all: bool = False, changed: Sequence[Sequence[Overall] | None] | None = None
+) -> None:
+    """Print comparisons as tables, the plain sentence first; what changed in the space stands below, where measured."""
     from clear_bench.cli.compare_text import LEGEND, sentences, tables
     from clear_bench.render import escape
+    from clear_bench.render.geometry import change_table, headline
     from clear_bench.render.writers import WIDTH, write_terminal
 
     for i, one in enumerate(found):
@@ -107,6 +149,9 @@ def show(found: Sequence[Comparison], show_all: bool = False) -> None:
         for table in tables(one, show_all):
             say()
             write_terminal(table)
+        if changed and (rows := changed[i]):
+            say(f"\nIn the space: {headline(rows)}.\n")
+            write_terminal(change_table(rows, one.base, one.candidate, one.task))
         for line in one.notes:
             note(f"note: {line}")
     if not all(one.is_identical for one in found):

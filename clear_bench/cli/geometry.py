@@ -21,16 +21,14 @@ from clear_bench.cli.options import (
     store_dtype_option,
     with_settings,
 )
-from clear_bench.cli.task_names import resolve
+from clear_bench.cli.task_names import load_cards, own_card, resolve
 from clear_bench.console import note, say, say_json
 from clear_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from clear_bench.api.geometry import Drawn
-    from clear_bench.api.plan import Read
     from clear_bench.geometry import Space
     from clear_bench.settings import ModelSettings, StoreDtype
-    from clear_bench.tasks import Task
 
 SCHEMA = "clear-bench/geometry/1"
 
@@ -156,24 +154,15 @@ def _of_results(path: Path, tasks: str | None, drawn: Drawn, replicates: int, of
     from clear_bench.store.results import read_results
 
     results = read_results(path)
-    cards = _cards(tasks or ",".join(result.card for result in results))
-    chosen = [result for result in results if result.task in cards]
+    cards = load_cards([tasks] if tasks else [])
+    chosen = [result for result in results if result.task in cards or not tasks]
     if not chosen:
         msg = f"{path} has no result of {', '.join(cards)}; it has {', '.join(one.task for one in results)}"
         raise UsageError(msg)
     for result in chosen:
-        space = survey_result(result, *cards[result.task], drawn, offline=offline)
-        scores = {
-            pair: mean.value
-            for pair, mean in means(result.scores, result.manifest.task.main_metric).items()
-            if mean.value is not None
-        }
+        task, read = cards.get(result.task) or own_card(result, "with --tasks")
+        space = survey_result(result, task, read, drawn, offline=offline)
+        averages = means(result.scores, result.manifest.task.main_metric)
+        scores = {pair: mean.value for pair, mean in averages.items() if mean.value is not None}
         found, notes = explain(scores, space.cells, replicates=replicates, seed=drawn.seed)
         yield replace(space, explained=found, notes=[*space.notes, *notes])
-
-
-def _cards(names: str) -> dict[str, tuple[Task, Read]]:
-    from clear_bench.api.plan import look_up
-
-    chosen, read = resolve(names)
-    return {task.name: (task, read) for task in look_up(chosen)}

@@ -1,14 +1,19 @@
-"""What `--tasks` may name beside cards: tasks of mteb."""
+"""What `--tasks` may name beside cards: tasks of mteb; and the cards that results name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from clear_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from clear_bench.api.plan import Read
+    from clear_bench.store.results import Result
     from clear_bench.tasks import Task
     from clear_bench.types import Collection, LanguagePair
+
+    Cards = Mapping[str, tuple[Task, Read]]
 
 
 def resolve(text: str) -> tuple[list[str | Task], Read]:
@@ -28,3 +33,21 @@ def resolve(text: str) -> tuple[list[str | Task], Read]:
     for name in names:
         tasks += tasks_in.find_mteb_tasks(name) if name.startswith(tasks_in.PREFIX) else [name]
     return tasks, read
+
+
+def load_cards(given: Sequence[str]) -> Cards:
+    """Load the cards given, by task name, each with the function that reads it."""
+    from clear_bench.api.plan import look_up
+
+    resolved = [resolve(name) for name in given]
+    return {task.name: (task, read) for names, read in resolved for task in look_up(names)}
+
+
+def own_card(result: Result, option: str) -> tuple[Task, Read]:
+    """Load the card that a result names; `option` says how another one is given. Raises `UsageError` without it."""
+    try:
+        return load_cards([result.card])[result.task]
+    except (UsageError, KeyError) as error:
+        reason = error if isinstance(error, UsageError) else f"{result.card} is not the card of {result.task!r}"
+        msg = f"{result.path}: {reason}; give the path of its card {option}"
+        raise UsageError(msg) from error

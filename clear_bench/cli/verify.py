@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from clear_bench.cli.options import Command, cache_option, json_option
-from clear_bench.cli.task_names import resolve
+from clear_bench.cli.task_names import load_cards, own_card
 from clear_bench.console import note, say, say_json
-from clear_bench.errors import NotComparableError, UsageError, UserError
+from clear_bench.errors import NotComparableError, UserError
 
 if TYPE_CHECKING:
-    from clear_bench.api.plan import Read
     from clear_bench.api.verification import Verified
+    from clear_bench.cli.task_names import Cards
     from clear_bench.store.results import Result
-    from clear_bench.tasks import Task
-
-    Cards = Mapping[str, tuple[Task, Read]]
 
 
 @click.command(cls=Command)
@@ -34,7 +31,7 @@ def verify(result: Path, tasks: tuple[str, ...], as_json: bool) -> None:
     """
     from clear_bench.store.results import read_result, result_folders
 
-    cards = _cards(tasks)
+    cards = load_cards(tasks)
     done: list[Verified] = []
     failed: list[UserError] = []
     for folder in result_folders(result):
@@ -63,7 +60,7 @@ def recompute(result: Result, cards: Cards | None = None, offline: bool = False)
 
     if known := has_no_qrels(result):
         return known
-    task, read = (cards or {}).get(result.task) or _own_card(result)
+    task, read = (cards or {}).get(result.task) or own_card(result, "with --task")
     return verify_result(result, task, lambda one, pairs, local: read(one, pairs, local or offline))
 
 
@@ -91,21 +88,3 @@ def summary(verified: Verified) -> str:
     if not verified.recomputed:
         return f"{verified.path}: digests checked, nothing recomputed"
     return f"{verified.path}: files match the manifest; recomputed and equal: {', '.join(verified.recomputed)}"
-
-
-def _cards(given: Sequence[str]) -> Cards:
-    """Load the cards given, by task name."""
-    from clear_bench.api.plan import look_up
-
-    resolved = [resolve(name) for name in given]
-    return {task.name: (task, read) for names, read in resolved for task in look_up(names)}
-
-
-def _own_card(result: Result) -> tuple[Task, Read]:
-    """Load the card that a result names."""
-    try:
-        return _cards([result.card])[result.task]
-    except (UsageError, KeyError) as error:
-        reason = error if isinstance(error, UsageError) else f"{result.card} is not the card of {result.task!r}"
-        msg = f"{result.path}: {reason}; give the path of its card with --task"
-        raise UsageError(msg) from error

@@ -22,20 +22,32 @@ from clear_bench import languages
 from clear_bench.disk import sha256_file
 from clear_bench.documents import digest_of
 from clear_bench.errors import CheckpointError, UsageError
+from clear_bench.json_schema import violation
 from clear_bench.models.checkpoint import truncated
 from clear_bench.models.layout import read_optional
 from clear_bench.models.rows import Advance, EncodedRows
 from clear_bench.registry import refuse_unknown_keys
+from clear_bench.store.npy import open_npy
 from clear_bench.types import Checkpoint, Side, Similarity, Texts
 
 FOLDERS: Mapping[Side, str] = {"query": "queries", "passage": "passages"}
 ABOUT = "vectors.json"
+_ABOUT = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "licence": {"type": ["string", "null"]},
+        "trained_on": {"type": ["array", "null"], "items": {"type": "string"}},
+    },
+}
 
 
 def open_vectors(folder: Path, *, name: str | None = None, truncate_dim: int | None = None) -> Checkpoint:
     """Fingerprint a folder of vectors; raises `CheckpointError` when it does not have the layout above."""
     about = read_optional(folder / ABOUT)
     refuse_unknown_keys(about, ("name", "similarity", "licence", "trained_on"), str(folder / ABOUT), CheckpointError)
+    if problem := violation(about, _ABOUT, str(folder / ABOUT)):
+        raise CheckpointError(problem)
     similarity = about.get("similarity", "cosine")
     if similarity not in get_args(Similarity):
         msg = f"{folder / ABOUT}: similarity {similarity!r} is neither 'cosine' nor 'dot'"
@@ -104,9 +116,9 @@ class VectorReader:
             msg = f"{self.folder / FOLDERS[side]} has no vectors for {texts.language}; add <language>.npy for it"
             raise CheckpointError(msg)
         try:
-            vectors: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            msg = f"{path} is no .npy file of numbers: {error}"
+            vectors = open_npy(path)
+        except (ValueError, OSError) as error:
+            msg = f"{path} cannot be read: {error}"
             raise CheckpointError(msg) from error
         if vectors.ndim != 2 or vectors.dtype not in (np.float32, np.float16, np.float64) or len(vectors) != len(texts):
             msg = (
@@ -120,7 +132,7 @@ class VectorReader:
     def _check_ids(self, path: Path, texts: Texts) -> None:
         if not path.is_file():
             return
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig", errors="replace") as lines:  # what is replaced equals no id
             given = (line.rstrip("\r\n") for line in lines)
             for row, (found, expected) in enumerate(zip_longest(given, map(str, texts.ids))):
                 if found != expected:

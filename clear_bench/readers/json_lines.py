@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from clear_bench.errors import DataError
 from clear_bench.readers.lines import at, blocks, decode
 
 Object = dict[str, Any]  # Any: JSON, checked by whoever reads it
+DEEP = 1000
+"""Brackets in a line from which on Arrow does not get it: its parser's stack holds some tens of thousands."""
 
 
 def objects(path: Path) -> Iterator[tuple[str, Object]]:
@@ -28,6 +31,11 @@ def block_objects(path: Path, first: int, block: bytes) -> Iterator[tuple[str, O
         where = at(path, number)
         try:
             row = json.loads(line)
+            if "\\u" in line:  # which may spell half a character
+                json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            msg = f"{where}: holds half of a surrogate pair, which is no character"
+            raise DataError(msg) from None
         except (ValueError, RecursionError) as error:
             msg = f"{where}: not valid JSON: {error}"
             raise DataError(msg) from None
@@ -39,6 +47,8 @@ def block_objects(path: Path, first: int, block: bytes) -> Iterator[tuple[str, O
 
 def text_columns(block: bytes, names: Sequence[str]) -> list[pa.Array] | None:
     """Return fields of well-formed lines that hold texts; None where `block_objects` has to look closer."""
+    if not _is_for_arrow(block):
+        return None
     schema = pa.schema([(name, pa.string()) for name in names])
     reading = pj.ReadOptions(use_threads=False, block_size=max(len(block), 64))
     parsing = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
@@ -50,3 +60,16 @@ def text_columns(block: bytes, names: Sequence[str]) -> list[pa.Array] | None:
     columns = [table[name].combine_chunks() for name in names]
     columns = [column.chunk(0) if isinstance(column, pa.ChunkedArray) else column for column in columns]
     return columns if len(table) else None
+
+
+def _is_for_arrow(block: bytes) -> bool:
+    """Whether Arrow's parser can take a block: some ends the process, where an error should name the line.
+
+    That is a first row `null`, and lists and objects within each other until its stack is full.
+    """
+    if not re.match(rb"\s*\{", block):
+        return False
+    opened = block.count(b"[") + block.count(b"{")
+    if opened - block.count(b"\n{") <= DEEP:  # beside the one that most lines begin with
+        return True
+    return all(line.count(b"[") + line.count(b"{") <= DEEP for line in block.split(b"\n"))

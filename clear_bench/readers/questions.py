@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from clear_bench.errors import DataError
+from clear_bench.json_schema import violation
 from clear_bench.readers.columns import Layout, read_columns
 from clear_bench.readers.json_lines import objects
 from clear_bench.readers.rows import Rows, merge
@@ -18,6 +19,24 @@ if TYPE_CHECKING:
 
 Question = tuple[str, str, Mapping[str, Any]]  # id, text, fields; Any: JSON
 Asked = tuple[str, str, str, Mapping[str, Any]]  # language, and a question in it
+
+
+_TEXT, _TEXTS, _ID = {"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": ["string", "integer"]}
+_TOPIC = {"lang": _TEXT, "topic_title": _TEXT, "topic_description": _TEXT}
+_ANSWER = {"type": _TEXT, "aliases": _TEXTS, "text": {"type": ["string", "null"]}}
+_NEUCLIR = {"topic_id": _ID, "topics": {"type": "array", "items": {"type": "object", "properties": _TOPIC}}}
+_XOR = {"id": _ID, "question": _TEXT, "lang": _TEXT, "answers": _TEXTS}
+_MKQA = {
+    "example_id": _ID,
+    "queries": {"type": "object", "additionalProperties": _TEXT},
+    "answers": {
+        "type": "object",
+        "properties": {
+            "en": {"type": "array", "items": {"type": "object", "properties": _ANSWER, "required": ["type"]}},
+        },
+    },
+}
+"""JSON Schemas of the fields that are read."""
 
 
 def table(task: Task, languages: Sequence[str], paths: list[Path]) -> Iterator[Asked]:
@@ -35,7 +54,7 @@ def table(task: Task, languages: Sequence[str], paths: list[Path]) -> Iterator[A
 
 def neuclir(task: Task, languages: Sequence[str], paths: list[Path]) -> Iterator[Asked]:
     """Read the topics of TREC NeuCLIR: title and description in the language, which they name by ISO 639-3."""
-    for where, topic in _objects(paths):
+    for where, topic in _objects(paths, _NEUCLIR):
         for language in languages:
             own = [text for text in _get(topic, "topics", where) if text.get("lang") == language[:3]]
             if not own:
@@ -48,7 +67,7 @@ def neuclir(task: Task, languages: Sequence[str], paths: list[Path]) -> Iterator
 def xor(task: Task, languages: Sequence[str], paths: list[Path]) -> Iterator[Asked]:
     """Read the questions of XOR-Retrieve, with their gold answers."""
     by_code = {task.codes[language]: language for language in languages}
-    for where, row in _objects(paths):
+    for where, row in _objects(paths, _XOR):
         language = by_code.get(_get(row, "lang", where))
         if language is not None:
             answers = {"answers": _get(row, "answers", where)}
@@ -60,7 +79,7 @@ def mkqa(task: Task, languages: Sequence[str], paths: list[Path]) -> Iterator[As
 
     A question stays when one of its English answers is neither unanswerable nor yes/no nor a long answer.
     """
-    for where, row in _objects(paths):
+    for where, row in _objects(paths, _MKQA):
         given = _get(_get(row, "answers", where), "en", where)
         kept = [one for one in given if one["type"] not in ("unanswerable", "binary", "long_answer")]
         answers = [text for one in kept for text in (*one.get("aliases", []), one.get("text")) if text]
@@ -98,8 +117,12 @@ def rows(path: Path, questions: Iterable[Question]) -> Rows:
     return merge(Rows(path, keys, text, {name: [fields.get(name) for fields in found] for name in found[0]}))
 
 
-def _objects(paths: Iterable[Path]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    return (found for path in paths for found in objects(path))
+def _objects(paths: Iterable[Path], schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for where, row in (found for path in paths for found in objects(path)):
+        if problem := violation(row, {"type": "object", "properties": schema}):
+            msg = f"{where}: {problem}"
+            raise DataError(msg)
+        yield where, row
 
 
 def _get(row: Mapping[str, Any], name: str, where: str) -> Any:  # Any: JSON

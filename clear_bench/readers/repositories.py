@@ -35,20 +35,30 @@ def declared(readme: Path, origin: Origin) -> list[str]:
 
     Raises `CardError` that names the configs or splits there are.
     """
-    from huggingface_hub.repocard import metadata_load
-
-    metadata: Mapping[str, Any] = (metadata_load(readme) if readme.is_file() else None) or {}  # Any: YAML
-    configs = {str(config["config_name"]): config for config in metadata.get("configs", [])}
+    configs = _configs(readme)
     if origin.config not in configs:
         msg = f"{_at(origin)} has no config {origin.config!r}; it has {_some(configs) or 'none in its README'}"
         raise CardError(msg)
-    splits = _splits(configs[origin.config])
+    splits = configs[origin.config]
     if origin.split == "all":  # as in the `datasets` library, which reserves the word
         return [pattern for patterns in splits.values() for pattern in patterns]
     if origin.split not in splits:
         msg = f"{_at(origin)}: config {origin.config!r} has no split {origin.split!r}; it has {_some(splits) or 'none'}"
         raise CardError(msg)
     return splits[origin.split]
+
+
+def _configs(readme: Path) -> dict[str, dict[str, list[str]]]:
+    """Read what a README declares, config -> split -> patterns; raises `CardError` for what cannot be read."""
+    from huggingface_hub.repocard import metadata_load
+    from yaml import YAMLError  # type: ignore[import-untyped]
+
+    try:
+        metadata = (metadata_load(readme) if readme.is_file() else None) or {}
+        return {str(config["config_name"]): _splits(config) for config in metadata.get("configs") or []}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, YAMLError) as error:
+        msg = f"{readme}: its head does not declare files that can be read: {error}"
+        raise CardError(msg) from error
 
 
 def matching(folder: Path, patterns: Sequence[str]) -> list[Path]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from clear_bench.errors import CardError, DataError, UsageError
+from clear_bench.json_schema import violation
 from clear_bench.readers import questions
 from clear_bench.readers.arrow import Corpus, in_memory
 from clear_bench.readers.assemble import Cell, Raw, asked, assemble, cells
@@ -194,10 +195,33 @@ def _paragraphs(items: _Items, query: str) -> Judged:
 
 
 def _read(path: Path) -> list[Item]:
+    items = _items(path)
+    if not items:
+        msg = f"{path}: no questions were found"
+        raise DataError(msg)
+    return items
+
+
+def _items(path: Path) -> list[Item]:
     if path.name.removesuffix(".gz").endswith(".json"):
         return list(_nested(path))
     found = read_columns(path, ["id", "question", "context"])
     return [Item(*row) for columns in found for row in zip(*(c.to_pylist() for c in columns), strict=True)]
+
+
+_TEXT, _COUNT = {"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}
+_ANSWERS = {"type": "array", "items": {"type": "object", "properties": {"answer_start": _COUNT}}}
+_QUESTION = {"type": "object", "properties": {"id": _TEXT, "question": _TEXT, "answers": _ANSWERS}}
+_PARAGRAPH = {
+    "type": "object",
+    "properties": {
+        "context": _TEXT,
+        "qas": {"type": "array", "items": _QUESTION},
+        "sentences": {"type": "array", "items": {"type": "string"}},
+        "sentence_breaks": {"type": "array", "items": {"type": "array", "items": _COUNT}},
+    },
+}
+"""JSON Schema of the fields that are read."""
 
 
 def _nested(path: Path) -> Iterator[Item]:
@@ -205,9 +229,11 @@ def _nested(path: Path) -> Iterator[Item]:
     try:
         content = json.loads(path.read_bytes())
         for paragraph in (one for article in content["data"] for one in article["paragraphs"]):
+            if problem := violation(paragraph, _PARAGRAPH, "a paragraph"):
+                raise ValueError(problem)
             for question in paragraph["qas"]:
                 yield _item(paragraph, question)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         msg = f"{path}: not JSON in SQuAD's nesting ({type(error).__name__}: {error})"
         raise DataError(msg) from None
 

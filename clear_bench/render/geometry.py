@@ -143,7 +143,7 @@ HEADLINES: Mapping[str, tuple[str, str, str]] = {
 
 
 def headline(found: Sequence[Overall]) -> str:
-    """Say in one sentence what changed among the passages; empty where none of it was measured."""
+    """Say in one sentence what changed among the passages."""
     parts = []
     for one in found:
         if one.name in HEADLINES and one.side == "passage":
@@ -152,7 +152,7 @@ def headline(found: Sequence[Overall]) -> str:
             was = one.base or 0.0
             moved = f" ({show(one.name, was)} to {show(one.name, was + one.value)})"
             parts.append(f"{up if rises else down if falls else same}{moved if rises or falls else ''}")
-    return ", ".join(parts)
+    return ", ".join(parts) or "nothing that both sides have was measured"
 
 
 def cells_by_pair(cells: Sequence[Cell], name: str, of: str) -> dict[tuple[str, str], float]:

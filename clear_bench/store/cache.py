@@ -86,7 +86,7 @@ def _key_folders(cache: Path) -> Iterator[Path]:
 def _key(folder: Path) -> dict[str, object]:
     try:
         key = json.loads((folder / KEY).read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return key if isinstance(key, dict) else {}
 

@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 
 from clear_bench.disk import atomic_write, disk_faults, refuse_system_faults, sha256_file, write_text
 from clear_bench.errors import EnvironmentFault
+from clear_bench.json_schema import violation
 from clear_bench.quantise import CODINGS, CodedRows, code, cosines, row_bytes
 from clear_bench.settings import StoreDtype
+from clear_bench.store.npy import open_npy
 from clear_bench.types import Side
 
 log = logging.getLogger(__name__)
@@ -244,10 +246,10 @@ def shard_problem(path: Path, shape: tuple[int, int], dtype: str, sha256: str | 
     if dtype in CODINGS:
         shape, dtype = (shape[0], row_bytes(dtype, shape[1])), "uint8"
     try:
-        block = np.load(path, mmap_mode="r", allow_pickle=False)
+        block = open_npy(path)
     except FileNotFoundError:
         return "is missing"
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, OSError) as error:
         refuse_system_faults(error, path)
         return f"cannot be read ({error})"
     if block.shape != shape or block.dtype != dtype:
@@ -257,8 +259,26 @@ def shard_problem(path: Path, shape: tuple[int, int], dtype: str, sha256: str | 
     return None
 
 
+_COUNT = {"type": "integer", "minimum": 0}
+_LINE = {
+    "type": "object",
+    "required": ["shard", "rows", "sha256", "dim", "tokens", "truncated"],
+    "properties": {
+        "shard": _COUNT,
+        "rows": {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2},
+        "sha256": {"type": "string"},
+        "dim": _COUNT,
+        "tokens": {"type": ["integer", "null"], "minimum": 0},
+        "truncated": {"type": ["integer", "null"], "minimum": 0},
+        "cosines": {"type": "array", "items": {"type": "number", "minimum": -2}, "minItems": 2, "maxItems": 2},
+    },
+    "additionalProperties": False,
+}
+"""JSON Schema of a manifest's line."""
+
+
 def read_manifest(folder: Path) -> list[Shard]:
-    """Read the finished shards: a later line replaces an earlier one, a line torn by a kill is passed over."""
+    """Read the finished shards: a later line replaces an earlier one, a torn or damaged one is passed over."""
     path = folder / MANIFEST
     if not path.is_file():
         return []
@@ -266,12 +286,11 @@ def read_manifest(folder: Path) -> list[Shard]:
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             raw = json.loads(text)
-            pairs: dict[str, tuple[float, float]] = {"rows": (int(raw["rows"][0]), int(raw["rows"][1]))}
-            if "cosines" in raw:
-                pairs["cosines"] = float(raw["cosines"][0]), float(raw["cosines"][1])
-            lines[int(raw["shard"])] = Shard(**{**raw, **pairs})
-        except (ValueError, TypeError, KeyError, IndexError):
+        except (ValueError, RecursionError):
             continue
+        if violation(raw, _LINE) is None:
+            pairs: dict[str, Any] = {key: tuple(raw[key]) for key in ("rows", "cosines") if key in raw}
+            lines[raw["shard"]] = Shard(**{**raw, **pairs})
     return list(lines.values())
 
 
@@ -279,7 +298,7 @@ def _same_key(folder: Path, expected: Mapping[str, Any]) -> bool:  # Any: JSON
     """Whether the folder holds these very vectors: short digests could agree by chance, shard sizes could change."""
     try:
         found = json.loads((folder / KEY).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return False
     except OSError as error:
         msg = f"{folder} cannot be read: {error}; choose another --cache-dir"

@@ -169,7 +169,7 @@ def _check_names(raw: Raw, codes: Mapping[str, Any], pools: Iterable[str], where
     for name in [*codes.values(), *pools]:
         if not isinstance(name, str) or "+" in name or not is_plain_name(name):
             msg = f"the code or pool {name!r} must be letters, digits, '.', '_' and '-': it becomes part of ids"
-    if len(set(codes.values())) < len(codes):
+    if len(set(map(str, codes.values()))) < len(codes):
         msg = f"[codes] gives two languages the same code: {', '.join(map(str, codes.values()))}"
     for name in pools:
         if name in codes.values() or _is_language(name):

@@ -1,4 +1,4 @@
-"""Opens the model that a run starts from, ready to be trained."""
+"""Loads the model that a run starts from, and stores what the trained one needs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from clear_bench.types import Checkpoint
 
 
 def open_base(part: ModelPart) -> Checkpoint:
-    """Find the base checkpoint; its weights are scanned but not loaded."""
+    """Return the base checkpoint; its weights are scanned but not loaded."""
     from clear_bench.models.checkpoint import open_checkpoint
 
     return open_checkpoint(part.base)
 
 
 def load_base(part: ModelPart, checkpoint: Checkpoint, device: str) -> SentenceTransformer:
-    """Load the base in float32 and say which of its parameters learn."""
+    """Load the base in float32, with the parameters frozen that the recipe wants to keep."""
     if checkpoint.path is None:
         msg = f"{part.base!r} has no weights to train: name a folder, a hub id or embedded:NAME"
         raise CheckpointError(msg)
@@ -47,7 +47,7 @@ def load_base(part: ModelPart, checkpoint: Checkpoint, device: str) -> SentenceT
 
 
 def load_plain(folder: Path) -> SentenceTransformer:
-    """Load a checkpoint in float32 on the CPU; what its files lack, such as an unused pooler, comes out the same."""
+    """Load a checkpoint in float32 on the CPU; weights that its files lack are the same at every load."""
     settings = {"torch_dtype": torch.float32, "use_safetensors": True}
     with torch.random.fork_rng(devices=[]), library_faults(f"{folder} cannot be loaded"):
         torch.manual_seed(0)
@@ -55,14 +55,14 @@ def load_plain(folder: Path) -> SentenceTransformer:
 
 
 def freeze_embeddings(model: SentenceTransformer) -> None:
-    """Keep the token, position and type embeddings and their norm as they are."""
+    """Exclude the token, position and type embeddings and their norm from training."""
     embeddings = getattr(model[0].auto_model, "embeddings", None) or model[0].auto_model.get_input_embeddings()
     for parameter in embeddings.parameters():
         parameter.requires_grad_(False)
 
 
 def set_dropout(model: SentenceTransformer, share: float) -> None:
-    """Zero this share of activations while training, in every layer; the saved configuration keeps the model's own."""
+    """Set the share of activations that training zeroes in every layer; the saved configuration stays as it is."""
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = share
@@ -72,7 +72,7 @@ def set_dropout(model: SentenceTransformer, share: float) -> None:
 
 
 def add_adapters(model: SentenceTransformer, part: ModelPart) -> None:
-    """Train low-rank adapters instead of the weights (Hu et al. 2021)."""
+    """Add low-rank adapters, which are trained instead of the weights (Hu et al. 2021, "LoRA")."""
     try:
         from peft import LoraConfig, TaskType
     except ImportError:
@@ -88,7 +88,7 @@ def add_adapters(model: SentenceTransformer, part: ModelPart) -> None:
 
 
 def merge_adapters(model: SentenceTransformer) -> None:
-    """Fold adapters into the weights, so that the result loads without peft."""
+    """Merge adapters into the weights, so that the result loads without peft."""
     from peft import PeftModel
     from peft.tuners.tuners_utils import BaseTunerLayer
 
@@ -107,7 +107,10 @@ def merge_adapters(model: SentenceTransformer) -> None:
 
 
 def sides(part: ModelPart, checkpoint: Checkpoint) -> tuple[Side, Side]:
-    """Settle the prompt and length of queries and passages; other prompts than the model's own must be asked for."""
+    """Return the prompt and length of queries and of passages.
+
+    Raises `UsageError` for prompts other than the model's own without `new_prompts`, and for lengths beyond its limit.
+    """
     if part.instruction is not None and "{instruction}" not in checkpoint.prompts.get("query", ""):
         msg = (
             f"model.instruction is {part.instruction!r}, but the query prompt of {checkpoint.name}, "
@@ -133,9 +136,9 @@ def sides(part: ModelPart, checkpoint: Checkpoint) -> tuple[Side, Side]:
 
 
 def store_prompts(model: SentenceTransformer, query: Side, passage: Side) -> None:
-    """Let the model carry the prompts it is trained with, where it says others or none: evaluation takes them from it.
+    """Write the prompts of the training into the model, where it has others or none: evaluation reads them from it.
 
-    A base may have its own from a list of known models, which knows nothing of what was trained from it.
+    The prompts of a base may come from a list of known models, which does not have the models trained from it.
     """
     saved = carried(model.prompts, "the base")
     if saved_prompts(saved) != {"query": query.prompt, "passage": passage.prompt}:

@@ -1,4 +1,4 @@
-"""Which rows meet in which batch, planned from data and seed alone, so that every loss gets the same batches."""
+"""Plans which rows form a batch, from data and seed alone, so that every loss gets the same batches."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def plan_batches(
     mode: Literal["homogeneous", "mixed"] = "homogeneous",
     temperature: float = 1.0,
 ) -> list[list[int]]:
-    """Draw `count` batches of row numbers.
+    """Return `count` batches of row numbers.
 
-    No anchor, positive or cross_anchor of a row occurs in another row of its batch, since it would be a false negative
-    there. A language is run through in random order, then shuffled anew. Languages with fewer rows than a batch are
-    left out. A shorter plan is the beginning of a longer one.
+    No anchor, positive or cross_anchor of a row occurs in another row of its batch: it would be a false negative there.
+    The rows of a language come in random order, and are shuffled again after the last one. Languages with fewer rows
+    than a batch are left out. A shorter plan is the beginning of a longer one.
     """
     languages, order = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     groups: dict[str, list[int]] = {}
@@ -53,7 +53,7 @@ def _draw(
     rng: np.random.Generator,
     name: str,
 ) -> Iterator[list[int]]:
-    """Yield batches of one group for ever; a row that collides with its batch waits for the next one."""
+    """Yield batches of one group without end; a row that shares a text with its batch waits for the next one."""
     waiting: list[int] = []
     while True:
         fresh = 0
@@ -80,7 +80,7 @@ def _draw(
 
 
 def _keys(rows: Rows) -> tuple[list[frozenset[int]], list[frozenset[int]]]:
-    """Turn texts into numbers: of each row those of anchor, positive and cross_anchor, and all."""
+    """Return each row's texts as numbers: those of anchor, positive and cross_anchor, and those of all columns."""
     numbers: dict[str, int] = {}
     primary = [column for role in ("anchor", "positive", "cross_anchor") for column in rows.of(role)]
     everything = list(rows.columns.values())
@@ -92,7 +92,7 @@ def _keys(rows: Rows) -> tuple[list[frozenset[int]], list[frozenset[int]]]:
 
 
 def checksum(rows: Rows, batches: Sequence[Sequence[int]]) -> str:
-    """Hash the texts of all batches in order: two runs with one checksum saw the same rows in the same batches."""
+    """Return a hash of the texts of all batches in order: equal checksums mean the same rows in the same batches."""
     state = hashlib.sha256()
     names = sorted(rows.columns)
     for batch in batches:

@@ -1,4 +1,4 @@
-"""What makes losses comparable: identical batches, and equal compute counted in encoded tokens."""
+"""Makes losses comparable: identical batches, and equal compute, counted in encoded tokens."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def refuse_other_batches(prepared: Mapping[str, Prepared]) -> str:
-    """Give the checksum of the batches that all losses share: all of them, or as many as the shortest run has.
+    """Return the checksum of the batches that all losses share, as many as the shortest run has.
 
-    Raises `InputError` where two losses would train on other rows or in another order.
+    Raises `InputError` where two losses would train on different rows or in a different order.
     """
     shortest = min(len(one.batches) for one in prepared.values())
     found = {name: checksum(one.rows, one.batches[:shortest]) for name, one in prepared.items()}
@@ -37,7 +37,7 @@ def refuse_other_batches(prepared: Mapping[str, Prepared]) -> str:
 
 
 def settle_steps(prepared: Mapping[str, Prepared]) -> dict[str, int]:
-    """Say how many steps each loss takes to encode the tokens that the most expensive one encodes in its own."""
+    """Return the steps of each loss in which it encodes as many tokens as the most expensive one does in its own."""
     count = _TokenCount(next(iter(prepared.values())).recipe)
     target = max(sum(count.of(one)) for one in prepared.values())
     return {name: count.steps(one, target) for name, one in prepared.items()}
@@ -52,7 +52,7 @@ class _TokenCount:
         self.query, self.passage = sides(recipe.model, checkpoint)
 
     def of(self, prepared: Prepared, start: int = 0) -> list[int]:
-        """Count the tokens of every step from `start` on."""
+        """Return the tokens of every step from `start` on."""
         rows = prepared.rows
         collator = RoleCollator(self.model, rows.roles, prepared.needed, self.query, self.passage)
         names = rows.roles.order(prepared.needed)
@@ -62,7 +62,7 @@ class _TokenCount:
         return [sum(counts[i : i + each]) for i in range(0, len(counts), each)]
 
     def steps(self, prepared: Prepared, target: int) -> int:
-        """Give the fewest steps that encode `target` tokens."""
+        """Return the fewest steps that encode `target` tokens."""
         counts = self.of(prepared)
         while sum(counts) < target:
             missing = target - sum(counts)
@@ -73,7 +73,7 @@ class _TokenCount:
 
 
 def with_steps(recipe: Recipe, steps: int) -> Recipe:
-    """Change how long a recipe trains."""
+    """Return a recipe that trains for so many steps."""
     return replace(recipe, training=replace(recipe.training, steps=steps, epochs=None))
 
 

@@ -1,21 +1,21 @@
-"""From rows to model input: only the columns that the loss takes, in its order, each with its prompt and length."""
+"""Turns rows into model input: the columns that the loss takes, in its order, each with its prompt and length."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
 
 from clear_bench.losses.objectives import QUERY_SIDE, Role
+from clear_bench.losses.role_loss import Features
 from clear_bench.losses.roles import Roles
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """How one side is read: queries, or passages."""
+    """The prompt and the length in tokens of queries or of passages."""
 
     prompt: str
     length: int | None
@@ -23,7 +23,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class RoleCollator:
-    """Tokenises the columns of a loss by role. Column names become positions, so no name can be another's prefix."""
+    """Tokenises the columns of a loss. Positions replace the column names, so that no name is a prefix of another."""
 
     model: SentenceTransformer
     roles: Roles
@@ -37,11 +37,11 @@ class RoleCollator:
     preserve: Mapping[str, torch.Tensor] | None = None
     """English text -> vector of the frozen base, where it is to be preserved."""
     valid_label_columns: Sequence[str] = field(default=())
-    """None: labels are made here. The sampler of sentence-transformers asks for this name."""
+    """Empty, since labels are made here; sentence-transformers reads this attribute."""
 
-    def __call__(self, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:  # Any: tensors and strings
-        """Build one batch as the trainer of sentence-transformers takes it apart again."""
-        batch: dict[str, Any] = {}
+    def __call__(self, rows: Sequence[Mapping[str, str]]) -> Features:
+        """Return one batch with the keys by which the trainer of sentence-transformers splits it into columns."""
+        batch: Features = {}
         for position, (role, column) in enumerate(self.columns()):
             side = self.query if role in QUERY_SIDE else self.passage
             texts = [row[column] for row in rows]
@@ -62,13 +62,13 @@ class RoleCollator:
         return batch
 
     def english(self) -> tuple[tuple[Role, Side], ...]:
-        """Give the roles whose vectors English retrieval compares."""
+        """Return the roles whose vectors English retrieval compares, with their sides."""
         return ("anchor", self.query), ("positive", self.passage)
 
-    def _preserved(self, texts: Sequence[str], side: Side, vectors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-        features: dict[str, Any] = dict(self.model.preprocess(list(texts), prompt=side.prompt, max_length=side.length))
+    def _preserved(self, texts: Sequence[str], side: Side, vectors: Mapping[str, torch.Tensor]) -> Features:
+        features: Features = dict(self.model.preprocess(list(texts), prompt=side.prompt, max_length=side.length))
         return features | {"teacher": torch.stack([vectors[text] for text in texts])}
 
     def columns(self) -> list[tuple[Role, str]]:
-        """List role and column in the order of the loss."""
+        """Return role and column, in the order of the loss."""
         return [(role, column) for role in self.needed for column in self.roles.columns.get(role, ())]

@@ -1,4 +1,4 @@
-"""Files that training data consists of: texts by id, negatives, translated queries, and where each came from."""
+"""Reads the files of training data: texts by id, negatives, translated queries, and their provenance."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from clear_bench.disk import sha256_file
+from clear_bench.documents import Document
 from clear_bench.errors import DataError, UsageError
 from clear_bench.languages import canonical
 from clear_bench.readers import read
@@ -31,7 +32,7 @@ class Folder:
 
     @property
     def english(self) -> str:
-        """Give the code of English, which both sides must have, in one spelling."""
+        """Code of English; raises `DataError` unless both sides have English, in one spelling."""
         codes = [code for code in self.queries if spelled(code) == ENGLISH]
         if len(codes) == 1 and codes[0] in self.corpus:
             return codes[0]
@@ -44,12 +45,12 @@ class Folder:
 
 
 def open_folder(path: Path) -> Folder:
-    """List the files of a collection; two of one language on one side are refused."""
+    """Return the files of a collection; raises `DataError` for two files of one language on one side."""
     return Folder(path, by_code(path / "queries"), by_code(path / "corpus"))
 
 
 def by_code(folder: Path) -> dict[str, Path]:
-    """Map the codes of a folder's .jsonl and .jsonl.gz files to them, sorted."""
+    """Return the .jsonl and .jsonl.gz files of a folder by the code in their name, sorted."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         code, ending, _ = path.name.removesuffix(".gz").rpartition(".jsonl")
@@ -62,7 +63,7 @@ def by_code(folder: Path) -> dict[str, Path]:
 
 
 def spelled(code: str) -> str:
-    """Spell a language of a collection as elsewhere; a code of its own stays."""
+    """Return the canonical spelling of a language code; an unknown code stays as it is."""
     try:
         return canonical(code)
     except UsageError:
@@ -70,12 +71,12 @@ def spelled(code: str) -> str:
 
 
 def read_texts(path: Path, split: str) -> dict[str, str]:
-    """Read id -> text; a title is joined with a space, and items of another split are left out."""
+    """Read id -> text; a title is joined with a space, and items of other splits are left out."""
     return read_split(path, split)[0]
 
 
 def read_split(path: Path, split: str) -> tuple[dict[str, str], frozenset[str]]:
-    """Read id -> text of the items of a split or of none, and the ids of all items."""
+    """Read id -> text of the items that are in a split or name none, and the ids of all items."""
     rows = read_rows(path, " ", fields=("split",))
     ids: list[str] = rows.ids.to_pylist()
     found = zip(ids, rows.text.to_pylist(), rows.fields["split"], strict=True)
@@ -117,9 +118,9 @@ def read_translations(path: Path) -> dict[str, dict[str, str]]:
 
 
 def place_texts(place: str, parts: Sequence[Literal["queries", "corpus"]], key: str) -> Iterator[tuple[str, str]]:
-    """Stream texts with their place: of a file, of a collection's folder, or of a task by its name.
+    """Yield (where, text) for the texts of a file, of a collection's folder, or of a task by its name.
 
-    `key` is the recipe's, for the message where a place is none of these.
+    Raises `UsageError` for any other place; `key` is the recipe's key, for that message.
     """
     path = Path(place)
     files = [path] if path.is_file() else [file for part in parts for file in by_code(path / part).values()]
@@ -138,7 +139,7 @@ def place_texts(place: str, parts: Sequence[Literal["queries", "corpus"]], key: 
 
 
 def given_file(name: str | None, key: str) -> Path | None:
-    """Give the place of a file that a recipe may name; one that is not there is refused."""
+    """Return the path of a file that a recipe names, or None; raises `UsageError` where the file is missing."""
     if name is not None and not Path(name).is_file():
         msg = f"data.{key}: there is no file {name}"
         raise UsageError(msg)
@@ -146,17 +147,17 @@ def given_file(name: str | None, key: str) -> Path | None:
 
 
 def text_id(text: str) -> str:
-    """Name a text that has no id by its digest."""
+    """Return a digest of a text, which serves as its id."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def provenance_file(path: Path) -> Path:
-    """Name the file that says how negatives or translations were made."""
+    """Return the path of the file that says how negatives or translations were made."""
     return path.with_name(f"{path.name.split('.')[0]}.provenance.json")
 
 
 def source_of(path: Path, folder: Path) -> dict[str, str]:
-    """Name a file by its place and digest; mined negatives and translations bring along how they were made."""
+    """Return path and digest of a file, and how it was made where a file beside it says so."""
     shown = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
     source = {"path": shown.as_posix(), "sha256": sha256_file(path)}
     made = provenance_file(path)
@@ -166,8 +167,8 @@ def source_of(path: Path, folder: Path) -> dict[str, str]:
     return source | {"provenance": made.read_text(encoding="utf-8")}
 
 
-def read_provenance(path: Path) -> dict[str, Any]:  # Any: JSON
-    """Read how negatives or translations were made; raises `DataError` for a file that does not say it."""
+def read_provenance(path: Path) -> Document:
+    """Read how negatives or translations were made; raises `DataError` for a file that is not a JSON object."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -179,7 +180,7 @@ def read_provenance(path: Path) -> dict[str, Any]:  # Any: JSON
     return record
 
 
-def translation_records(sources: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:  # Any: JSON
-    """Find how the translated queries among some sources were made."""
+def translation_records(sources: Iterable[Mapping[str, str]]) -> list[Document]:
+    """Return how the translated queries among some sources were made."""
     made = [json.loads(source["provenance"]) for source in sources if "provenance" in source]
     return [record for record in made if record.get("schema") == TRANSLATIONS]

@@ -28,7 +28,10 @@ class Leak:
 
 
 def guard(rows: Rows, data: DataPart) -> Rows:
-    """Refuse rows whose passages occur in the evaluation corpora of `data.not_in`, or drop and count them."""
+    """Return the rows whose passages do not occur in the evaluation corpora of `data.not_in`.
+
+    Raises `InputError` where there are others, unless `data.drop_leaks` says to drop and count them.
+    """
     if not data.not_in:
         return rows
     columns = [*rows.of("positive"), *rows.of("negative"), *rows.of("bridge")]
@@ -48,10 +51,10 @@ def guard(rows: Rows, data: DataPart) -> Rows:
 
 
 def find_leaks(passages: Iterable[str], evaluation: Iterable[tuple[str, str]], threshold: float) -> list[Leak]:
-    """Compare each evaluation passage (name, text) with all training passages; the evaluation side is streamed.
+    """Return the training passages that occur in the evaluation passages (name, text), which are streamed.
 
-    The share is the common 5-grams over those of the shorter text, so a passage cut out of a longer one is found.
-    Texts of fewer than five words only count when they are equal.
+    The share is the number of common 5-grams over that of the shorter text, so an excerpt is found, too. Texts of fewer
+    than five words must be equal.
     """
     texts = list(passages)
     sizes: list[int] = []
@@ -73,7 +76,7 @@ def find_leaks(passages: Iterable[str], evaluation: Iterable[tuple[str, str]], t
 
 
 def shingles(text: str) -> set[int]:
-    """Hash the word 5-grams of a text, case and punctuation aside; a shorter text is one gram."""
+    """Return hashes of the word 5-grams of a text without case and punctuation; a shorter text is one gram."""
     words = WORDS.findall(text.lower())
     if len(words) < SHINGLE:
         return {zlib.crc32(("short " + " ".join(words)).encode())} if words else set()

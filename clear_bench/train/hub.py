@@ -1,4 +1,4 @@
-"""Hub data sets as training rows: the datasets library says which files a split has, the readers read them."""
+"""Finds the files of hub data sets: the datasets library lists the files of a split, and our readers read them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from clear_bench.errors import DataError, EnvironmentFault, UsageError
 from clear_bench.readers import repositories
@@ -14,12 +14,15 @@ from clear_bench.readers.cells import is_table
 from clear_bench.readers.origins import hub_file
 from clear_bench.train.parts import DataPart
 
+if TYPE_CHECKING:
+    from datasets import BuilderConfig, Dataset
+
 PLACES = ("name", "version", "data_dir", "data_files", "description")
-"""What a data set's settings say beside how its files are written."""
+"""Settings of a data set that do not say how its files are written."""
 
 
 def plain_files(data: DataPart) -> list[Path]:
-    """Fetch the files of a split where they are plain tables; give none where only the library can read them."""
+    """Return the files of a split, fetched, where they are plain tables; empty where only the library can read them."""
     from datasets import load_dataset_builder
 
     with _worded(data):
@@ -37,8 +40,8 @@ def plain_files(data: DataPart) -> list[Path]:
     return []
 
 
-def load(data: DataPart) -> Any:  # Any: a datasets.Dataset
-    """Load a split through the datasets library."""
+def load(data: DataPart) -> Dataset:
+    """Load a split with the datasets library."""
     from datasets import load_dataset
 
     with _worded(data):
@@ -50,8 +53,8 @@ def _local(name: str) -> list[Path]:
     return [Path(name)] if origin is None else repositories.fetch(origin, offline=False)
 
 
-def _is_plain(config: Any, names: list[str]) -> bool:  # Any: the settings of a builder
-    """Whether a data set's settings are the library's own, so that its files are written as everybody's."""
+def _is_plain(config: BuilderConfig, names: list[str]) -> bool:
+    """Return whether a data set has the library's default settings, so that its files are ordinary tables."""
     separator = "\t" if all(".tsv" in name for name in names) else ","
     usual = {field.name: field.default for field in fields(config)} | {"sep": separator}
     return all(getattr(config, name, value) == value for name, value in usual.items() if name not in PLACES)
@@ -59,7 +62,7 @@ def _is_plain(config: Any, names: list[str]) -> bool:  # Any: the settings of a 
 
 @contextmanager
 def _worded(data: DataPart) -> Iterator[None]:
-    """Turn what the library raises into a sentence with the data set's name."""
+    """Raise the errors of the library as ours, in one sentence with the data set's name."""
     from datasets.exceptions import DatasetBuildError
 
     where = f"data.hub {data.hub!r}"

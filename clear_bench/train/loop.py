@@ -1,4 +1,4 @@
-"""sentence-transformers' trainer with planned batches, counted tokens, a check of every loss value and a journal."""
+"""The trainer of sentence-transformers with planned batches, counted tokens, checked losses and a journal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from torch import nn
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from clear_bench.disk import write_text
 from clear_bench.errors import InputError
+from clear_bench.losses.role_loss import Features
 from clear_bench.train.collate import Side
 from clear_bench.train.record import COUNTERS
 
@@ -23,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class PlannedBatches:
-    """A batch sampler that replays the plan; an epoch is the whole run."""
+    """A batch sampler that yields the planned batches; an epoch is the whole run."""
 
     def __init__(self, batches: Sequence[Sequence[int]]) -> None:
         self.batches = batches
@@ -38,26 +40,26 @@ class PlannedBatches:
 
 
 class RoleTrainer(SentenceTransformerTrainer):  # type: ignore[misc]  # sentence-transformers ships no types
-    """Trains on planned batches and refuses to go on with a loss that is no number."""
+    """Trains on planned batches; stops at a loss that is not finite."""
 
     def __init__(
-        self, *args: Any, batches: Sequence[Sequence[int]], preserve: float = 0.0, **kwargs: Any
-    ) -> None:  # Any: the trainer's own
+        self, *args: object, batches: Sequence[Sequence[int]], preserve: float = 0.0, **kwargs: object
+    ) -> None:
         self.batches = batches
         self.preserve = preserve
         self.tokens = 0
         self.rows = 0
         super().__init__(*args, **kwargs)
 
-    def get_batch_sampler(self, *_args: Any, **_kwargs: Any) -> PlannedBatches:  # Any: settings that the plan replaces
-        """Give the plan, whatever the data set looks like to a sampler."""
+    def get_batch_sampler(self, *_args: object, **_kwargs: object) -> PlannedBatches:
+        """Return the plan, which replaces the settings of a sampler."""
         return PlannedBatches(self.batches)
 
-    def add_model_card_callback(self, *_args: Any) -> None:
-        """Leave out sentence-transformers' card: ours is written from the manifest."""
+    def add_model_card_callback(self, *_args: object) -> None:
+        """Do nothing: our model card is written from the manifest."""
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:  # Any: tensors
-        """Count what goes in, add what English preservation costs, and check what comes out."""
+    def compute_loss(self, model: nn.Module, inputs: Features, *args: object, **kwargs: object) -> Any:  # Any: as super
+        """Return the loss with the term that preserves English; raises `InputError` where it is not finite."""
         masks = [value for key, value in inputs.items() if key.endswith("_attention_mask")]
         english = inputs.pop("preserve", [])
         self.tokens += sum(int(part["attention_mask"].sum()) for part in english)
@@ -80,7 +82,7 @@ class RoleTrainer(SentenceTransformerTrainer):  # type: ignore[misc]  # sentence
         return loss
 
     def totals(self) -> dict[str, int]:
-        """Add up what all processes have seen; every process must call it."""
+        """Return the rows and tokens that all processes have seen; every process must call it."""
         counts = torch.tensor([self.rows, self.tokens], device=self.args.device)
         if self.args.world_size > 1:
             torch.distributed.all_reduce(counts)
@@ -88,23 +90,23 @@ class RoleTrainer(SentenceTransformerTrainer):  # type: ignore[misc]  # sentence
 
 
 class Journal(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
-    """Writes one JSON line for everything logged, and remembers rows and tokens across a resume."""
+    """Writes all logged values as JSON lines, and restores the counts of rows and tokens on a resume."""
 
     def __init__(self, path: Path, trainer: Callable[[], RoleTrainer]) -> None:
         self.path = path
         self.trainer = trainer
         self.start = time.monotonic()
 
-    def write(self, step: int, values: Mapping[str, Any]) -> None:
-        """Append one line; the first of several processes writes."""
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Append one line; only the first of several processes writes."""
         if not self.trainer().is_world_process_zero():
             return
         line = {"step": step, "seconds": round(time.monotonic() - self.start, 3), **values}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Take up the counters of the run that goes on, and drop the lines of the steps that are done again."""
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
+        """Restore the counters of a resumed run, and drop the lines of the steps that are repeated."""
         if not state.is_world_process_zero:
             return
         if state.global_step:
@@ -117,13 +119,13 @@ class Journal(TrainerCallback):  # type: ignore[misc]  # transformers is not fol
         write_text(self.path, "".join(f"{line}\n" for line in done))
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Mapping[str, Any], **_: Any
+        self, args: TrainingArguments, state: TrainerState, _: object, logs: Mapping[str, float], **__: object
     ) -> None:
-        """Add the counters to what the trainer logs."""
+        """Write the logged values with the counters."""
         self.write(state.global_step, {**logs, **self.trainer().totals()})
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Keep the counters beside the saved state: with them it is whole."""
+    def on_save(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
+        """Write the counters beside the saved state, which they complete."""
         counters = self.trainer().totals()
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
@@ -132,9 +134,9 @@ class Journal(TrainerCallback):  # type: ignore[misc]  # transformers is not fol
 
 
 class Drift(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
-    """Logs how far the model moved from the base on a fixed sample of rows, and how well their texts align.
+    """Logs how far the model has moved from the base on a fixed sample of rows, and how well their texts align.
 
-    Make it while the model still is the base: a resumed run loads its weights later.
+    Create it while the model has the base's weights: a resumed run loads its own later.
     """
 
     def __init__(
@@ -153,7 +155,7 @@ class Drift(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         self.start = {role: self._encode(role) for role in texts}
 
     def measure(self, step: int) -> None:
-        """Compare with the base: mean cosines, and how often a text finds its own partner in the sample."""
+        """Log mean cosines to the base and between roles, and how often a text is nearest to its own partner."""
         vectors = {role: self._encode(role) for role in self.texts} if step else self.start
         values = {f"drift_{role}": _mean_cosine(vectors[role], self.start[role]) for role in vectors}
         for a, b in (("anchor", "positive"), ("cross_anchor", "positive"), ("anchor", "cross_anchor")):
@@ -177,20 +179,24 @@ class Drift(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         result: torch.Tensor = vectors.float().cpu()
         return result
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Record where the base stands."""
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
+        """Log the values of the base."""
         if state.global_step == 0 and state.is_world_process_zero:
             self.measure(0)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Measure now and then, and after the last step."""
-        is_due = (self.every and state.global_step % self.every == 0) or state.global_step == state.max_steps
-        if is_due and state.is_world_process_zero:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
+        """Log the values every so many steps and after the last one."""
+        if is_due(state, self.every) and state.is_world_process_zero:
             self.measure(state.global_step)
 
 
-def _distance(model: Any, part: Mapping[str, Any]) -> torch.Tensor:  # Any: the model as the trainer wrapped it
-    """Give the mean of 1 - cosine between a model's vectors and the base's."""
+def is_due(state: TrainerState, every: int) -> bool:
+    """Return whether to measure after this step: at every so many steps, unless that is 0, and at the last one."""
+    return bool(every and state.global_step % every == 0) or state.global_step == state.max_steps
+
+
+def _distance(model: nn.Module, part: Features) -> torch.Tensor:
+    """Return the mean of 1 - cosine between a model's vectors and the base's."""
     features = {key: value for key, value in part.items() if key != "teacher"}
     vectors, teacher = model(features)["sentence_embedding"], part["teacher"]
     with torch.autocast(device_type=vectors.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""Weight interpolation between a base and what was trained from it (LM-Cocktail, WiSE-FT): no training, one curve."""
+"""Interpolates the weights of a base and of a checkpoint trained from it (WiSE-FT, LM-Cocktail), without training."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SCHEMA = "clear-bench/merged/1"
 
 
 _MOST = 1000
-"""Mixtures of one merge."""
+"""The largest number of mixtures of one merge."""
 
 
 def parse_weights(text: str) -> tuple[float, ...]:
-    """Read `start:stop:step` or a comma-separated list: shares of the tuned model, 0 to 1, ascending.
+    """Return the shares of the tuned model, 0 to 1, ascending, from `start:stop:step` or a comma-separated list.
 
     >>> parse_weights("0:1:0.25")
     (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -49,10 +49,10 @@ def parse_weights(text: str) -> tuple[float, ...]:
 
 
 class Interpolation:
-    """A base and a tuned checkpoint of one shape, loaded once, written out at any mixture."""
+    """A base and a tuned checkpoint of the same shape, loaded once and written at any mixture."""
 
     def __init__(self, base: Checkpoint, tuned: Checkpoint) -> None:
-        """Load both and refuse what does not fit together: modules, tokenizers, tensors, shapes."""
+        """Load both; raises `CheckpointError` where modules, tokenizers, tensors or shapes differ."""
         self.names = (base.name, tuned.name)
         self.sources = (base, tuned)
         start = load_plain(Path(str(base.path)))
@@ -63,7 +63,7 @@ class Interpolation:
         _refuse_unlike(self.base, self.tuned, self.names)
 
     def write(self, weight: float, folder: Path) -> Path:
-        """Write (1 - weight) base + weight tuned as a plain checkpoint folder, whole or not at all."""
+        """Write (1 - weight) base + weight tuned as a checkpoint folder, completely or not at all."""
         mixed = {name: mix(self.base[name], tensor, weight) for name, tensor in self.tuned.items()}
         self.model.load_state_dict(mixed)
         with disk_faults(folder), atomic_folder(folder) as temporary:
@@ -73,7 +73,7 @@ class Interpolation:
         return folder
 
     def is_written(self, weight: float, folder: Path) -> bool:
-        """Whether a folder holds this very mixture."""
+        """Return whether a folder holds this very mixture."""
         file = folder / "manifest.json"
         return file.is_file() and json.loads(file.read_text(encoding="utf-8")) == self._manifest(weight)
 
@@ -98,14 +98,14 @@ class Interpolation:
 
 
 def mix(base: Tensor, tuned: Tensor, weight: float) -> Tensor:
-    """Interpolate one tensor; whole numbers (position ids) stay those of the tuned model."""
+    """Return one interpolated tensor; tensors of integers (position ids) are those of the tuned model."""
     if not tuned.is_floating_point():
         return tuned
     return torch.lerp(base.to(torch.float32), tuned.to(torch.float32), weight).to(tuned.dtype)
 
 
 def open_pair(base: str, tuned: str) -> tuple[Checkpoint, Checkpoint]:
-    """Find both checkpoints; raises `CheckpointError` for one without weights of its own."""
+    """Return both checkpoints; raises `CheckpointError` for one without weights."""
     found = open_checkpoint(base), open_checkpoint(tuned)
     for one in found:
         if one.path is None:
@@ -115,9 +115,9 @@ def open_pair(base: str, tuned: str) -> tuple[Checkpoint, Checkpoint]:
 
 
 def _shared_rows(base: SentenceTransformer, tuned: SentenceTransformer, names: tuple[str, str]) -> Tensor | None:
-    """Find the base's row of each piece of the tuned vocabulary; None where both have the same rows.
+    """Return the base's row of each piece of the tuned vocabulary; None where both have the same rows.
 
-    A vocabulary that was trimmed in training is a part of the base's; any other difference is refused.
+    A vocabulary that training trimmed is a part of the base's. Raises `CheckpointError` for any other difference.
     """
     if (one := [type(m).__name__ for m in base]) != (other := [type(m).__name__ for m in tuned]):
         msg = f"{names[0]} consists of {', '.join(one)}, {names[1]} of {', '.join(other)}: they cannot be interpolated"
@@ -134,7 +134,7 @@ def _shared_rows(base: SentenceTransformer, tuned: SentenceTransformer, names: t
 
 
 def _aligned(base: SentenceTransformer, tuned: SentenceTransformer, rows: Tensor | None) -> dict[str, Tensor]:
-    """Give the base's tensors, its token embeddings cut to the tuned vocabulary."""
+    """Return the base's tensors, with the token embeddings of the tuned vocabulary only."""
     state = dict(base.state_dict())
     if rows is not None:
         inputs = base[0].auto_model.get_input_embeddings().weight

@@ -21,29 +21,29 @@ Share = Annotated[float, Demand(lambda share: 0 <= share < 1, "a share of at lea
 
 @dataclass(frozen=True, slots=True)
 class ModelPart:
-    """What is trained."""
+    """The model that is trained."""
 
     base: str = ""
     """A sentence-transformers folder, a hub id (`id@revision`) or `embedded:NAME`."""
     query_length: Count | None = None
-    """Tokens of a query; the model's own limit unless told."""
+    """Tokens of a query; by default the model's own limit."""
     passage_length: Count | None = None
     query_prompt: str | None = None
-    """Put before queries; the model's own unless told. Another than the model's is refused without `new_prompts`."""
+    """Text before each query, by default the model's own; another one needs `new_prompts`."""
     passage_prompt: str | None = None
     new_prompts: bool = False
     instruction: str | None = None
-    """What fills the query prompt of a model that takes instructions, and what the result then uses by default; the
-    model's own default unless told."""
+    """Instruction in the query prompt of a model that takes one, and the default of the result; by default the model's
+    own."""
     freeze_embeddings: bool = False
-    """Leave the token embeddings as they are: on a multilingual model most parameters, and most of the memory."""
+    """Do not train the token embeddings, which hold most parameters of a multilingual model, and most of the memory."""
     trim_vocabulary: bool = False
     """Keep only the pieces that the training rows and `vocabulary_texts` use, and single characters: most of a small
-    multilingual model is its vocabulary. Those texts are cut as before, others into shorter pieces."""
+    multilingual model is its vocabulary. The segmentation of these texts stays; that of others gets finer."""
     vocabulary_texts: tuple[str, ...] = ()
     """Collections or files whose texts the trimmed vocabulary must know, such as those of the evaluation."""
     dropout: Share | None = None
-    """Share of activations zeroed while training; the model's own unless told. 0 makes a step on a CPU about twice as
+    """Share of activations that training zeroes; by default the model's own. 0 makes a step on a CPU about twice as
     fast, where attention with dropout has no fused kernel."""
     gradient_checkpointing: bool = False
     lora_rank: Natural = 0
@@ -71,17 +71,17 @@ class DataPart:
     negatives: Natural = 5
     """Hard negatives a row, and query negatives where the loss takes them; rows with fewer are dropped and counted."""
     negatives_file: str | None = None
-    """Negatives (`_id`, `neg`) that lie elsewhere than in a collection's own negatives.jsonl.gz; [mine] fills it in."""
+    """File of negatives (`_id`, `neg`) instead of the collection's negatives.jsonl.gz; [mine] fills it in."""
     translations_file: str | None = None
-    """Queries (`language`, `query`, `translation`) in languages that the data lacks; [translate] fills it in."""
+    """File of queries (`language`, `query`, `translation`) in further languages; [translate] fills it in."""
     query_negatives: bool | None = None
-    """Where negatives are mined or queries translated for rows with role columns: keep only negatives that have a query
-    in the row's language, as a collection's always must; unless told, where the loss takes query negatives."""
+    """For rows with role columns whose negatives are mined or queries translated: keep only negatives with a query in
+    the row's language, as is always done for a collection. By default only if the loss takes query negatives."""
     bridge: str | None = None
     """Language of the `bridge` role; a row whose passage is missing in it is dropped and counted."""
     language_column: str = "language"
     roles: Mapping[str, str] = field(default_factory=dict)
-    """Role -> column, where a column has a name of its own."""
+    """Role -> column, for columns whose name does not say their role."""
     not_in: tuple[str, ...] = ()
     """Evaluation collections whose passages must not occur in the training data."""
     near_duplicate: Amount = 0.8
@@ -95,7 +95,7 @@ class DataPart:
 
 @dataclass(frozen=True, slots=True)
 class MinePart:
-    """Hard negatives for the English queries of the data, found before training."""
+    """Hard negatives for the English queries of the data, searched before training."""
 
     model: str = ""
     """`bm25`, or a checkpoint as `model.base` takes it; empty: no mining."""
@@ -103,11 +103,11 @@ class MinePart:
     """A passage that is as similar as (1 - margin) x the positive may be relevant itself and is left out
     (Moreira et al. 2024, NV-Retriever: TopK-PercPos)."""
     depth: Count = 50
-    """Ranks looked at."""
+    """Number of ranks from which negatives are taken."""
     skip: Natural = 0
-    """First ranks left out."""
+    """Number of first ranks that are left out."""
     keep: Count = 10
-    """Negatives kept of each query; more than `data.negatives`, for some lack a translated query."""
+    """Negatives kept for each query: more than `data.negatives`, since some have no translated query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +121,12 @@ class TranslatePart:
     batch_size: Count = 16
     num_beams: Count = 4
     max_length: Count = 128
-    """Tokens of a query and of its translation; what is longer is left out and counted."""
+    """Tokens of a query and of its translation; longer ones are left out and counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class LossPart:
-    """The objective; weights that are not given are those of the loss."""
+    """The objective; by default with the weights of its row in `LOSSES`."""
 
     name: str = "clear"
     alpha: float | None = None
@@ -138,8 +138,8 @@ class LossPart:
     mini_batch_num_tokens: Count | None = None
     kl_over: Literal["all", "common", "in_batch"] = "all"
     mask_false_negatives: bool = False
-    """Leave a row's own passage out where it occurs among the candidates: an equal text, or an equal id where the
-    data has ids (a column `NAME_id` beside each passage column)."""
+    """Leave out candidates that repeat the row's own passage: an equal text, or an equal id where the data has ids (a
+    column `NAME_id` beside each passage column)."""
     preserve_english: NotNegative = 0.0
     """Weight of a term beside the loss: 1 - cosine of anchors and positives to the frozen base's vectors of them."""
     gather_across_devices: bool = False
@@ -149,12 +149,13 @@ class LossPart:
 
 @dataclass(frozen=True, slots=True)
 class BatchPart:
-    """How rows are put together; the same for every loss, so that losses can be compared."""
+    """How rows form batches; the same for every loss, so that losses can be compared."""
 
     size: Count = 32
     """Rows of one process in one step."""
     languages: Literal["homogeneous", "mixed"] = "homogeneous"
-    """One target language a batch: harder query negatives. In a mixed batch the language alone tells many apart."""
+    """`homogeneous`: one target language per batch, for harder query negatives; in a mixed batch the language alone
+    tells many of them apart."""
     temperature: Amount = 1.0
     """Languages are drawn with p ~ rows^(1 / temperature); large values even them out."""
 
@@ -168,7 +169,7 @@ class TrainingPart:
     learning_rate: Amount = 5e-5
     schedule: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
     warmup: NotNegative = 0.05
-    """Share of the steps below 1, else a number of steps."""
+    """A share of the steps if below 1, else a number of steps."""
     weight_decay: NotNegative = 0.0
     max_grad_norm: NotNegative = 1.0
     accumulate: Count = 1
@@ -180,17 +181,17 @@ class TrainingPart:
     evaluate_every: Natural = 0
     device: str | None = None
     trackers: tuple[str, ...] = ()
-    """wandb, tensorboard, mlflow, ...; one that fails is left behind with a warning."""
+    """wandb, tensorboard, mlflow, ...; a tracker that fails is dropped with a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPart:
-    """What picks the best checkpoint during training, at step 0, every `training.evaluate_every` steps and the end."""
+    """The evaluation that selects a step: at step 0, every `training.evaluate_every` steps and at the end."""
 
     tasks: tuple[str, ...] = ()
-    """Names or paths of task cards; without one the last step is kept."""
+    """Names or paths of task cards; without any the last step is kept."""
     pairs: tuple[str, ...] = ()
-    """Patterns such as `en:en` and `x-en`; all pairs of the tasks unless told."""
+    """Patterns such as `en:en` and `x-en`; by default all pairs of the tasks."""
     limit: Count | None = None
     """The first N queries of each language: a small sample is enough to choose a step."""
     english_margin: NotNegative = 0.01

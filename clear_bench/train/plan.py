@@ -1,4 +1,4 @@
-"""A run before any weight is loaded: rows read, batches planned, impossible wishes refused."""
+"""Prepares a run before any weight is loaded: reads the rows, plans the batches, refuses impossible recipes."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from clear_bench.train.sources import read_rows
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """What a run will do."""
+    """The rows and batches of a run."""
 
     recipe: Recipe
     rows: Rows
     needed: tuple[Role, ...]
     """The roles that the loss embeds, in its order."""
     batches: list[list[int]]
-    """Row numbers, in the order of training; all processes together."""
+    """Row numbers in the order of training, for all processes together."""
     steps: int
     checksum: str
     """Of the batches: equal for all losses that train on the same rows in the same order."""
 
     @property
     def per_row(self) -> int:
-        """Texts that the loss embeds for one row."""
+        """Number of texts that the loss embeds for one row."""
         return len(self.rows.roles.order(self.needed))
 
 
 def prepare(recipe: Recipe, processes: int = 1, rows: Rows | None = None) -> Prepared:
-    """Read the rows, unless they are at hand, and plan the batches."""
+    """Return the rows and batches of a run; `rows` that were read already spare reading them again."""
     needed = LOSSES[recipe.loss.name][0].roles
     rows = guard(read_rows(recipe.data, needed), recipe.data) if rows is None else rows
     _refuse_missing(recipe, rows, needed)

@@ -1,11 +1,11 @@
-"""What a run would do, shown before it does it: roles, the first batch, lengths, candidates, steps, parameters."""
+"""Describes a run before it is trained: roles, the first batch, lengths, candidates, steps, parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from clear_bench.documents import Document
 from clear_bench.losses.objectives import QUERY_SIDE, Role
 from clear_bench.train.base import load_base, open_base, sides
 from clear_bench.train.collate import RoleCollator, Side
@@ -14,11 +14,11 @@ from clear_bench.train.plan import Prepared, prepare
 from clear_bench.train.recipe import Recipe
 
 SAMPLE_BATCHES = 20
-"""Batches whose lengths are counted: enough for a share, quick for any corpus."""
+"""Number of batches whose lengths are counted: enough for a mean, and quick."""
 
 
-def preview(recipe: Recipe, processes: int = 1) -> dict[str, Any]:  # Any: JSON
-    """Prepare a run and describe it without training; refuses what `train` would refuse."""
+def preview(recipe: Recipe, processes: int = 1) -> Document:
+    """Return the description of a run; raises what `train` would raise."""
     prepared = prepare(recipe, processes)
     checkpoint = open_base(recipe.model)
     query, passage = sides(recipe.model, checkpoint)
@@ -53,8 +53,8 @@ def preview(recipe: Recipe, processes: int = 1) -> dict[str, Any]:  # Any: JSON
     }
 
 
-def _lengths(prepared: Prepared, collator: RoleCollator, query: Side, passage: Side) -> dict[str, Any]:
-    """Count tokens and truncated texts of each side over the first batches."""
+def _lengths(prepared: Prepared, collator: RoleCollator, query: Side, passage: Side) -> Document:
+    """Return mean tokens and share of truncated texts of each side over the first batches."""
     counts: dict[str, list[int]] = {"query": [], "passage": []}
     tokenizer = collator.model.tokenizer
     for batch in prepared.batches[:SAMPLE_BATCHES]:
@@ -63,7 +63,7 @@ def _lengths(prepared: Prepared, collator: RoleCollator, query: Side, passage: S
             texts = [side.prompt + prepared.rows.columns[column][i] for i in batch]
             counts[name] += [len(ids) for ids in tokenizer(texts, truncation=False)["input_ids"]]
     limits: Mapping[str, int | None] = {"query": query.length, "passage": passage.length}
-    report: dict[str, Any] = {}
+    report: Document = {}
     for name, lengths in counts.items():
         limit = limits[name]
         if lengths:
@@ -73,7 +73,7 @@ def _lengths(prepared: Prepared, collator: RoleCollator, query: Side, passage: S
 
 
 def _first_batch(prepared: Prepared) -> list[dict[str, str]]:
-    """Show the first rows by role, so that a swapped column is seen at a glance."""
+    """Return the beginnings of the first rows by column, which show a swapped column at a glance."""
     columns: list[tuple[Role, str]] = [
         (role, column) for role in prepared.needed for column in prepared.rows.roles.columns.get(role, ())
     ]

@@ -1,4 +1,4 @@
-"""A training run as one TOML file: every key typed, every unknown key refused."""
+"""Recipes: a training run as one TOML file with typed keys."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Recipe:
 
 
 def find_recipe(name: str) -> Path:
-    """Give the file of a recipe: a path, or the name of one that comes with the package.
+    """Return the file of a recipe, given by its path or by the name of one that comes with the package.
 
     Raises `UsageError` with the nearest name for anything else.
     """
@@ -56,7 +56,7 @@ def find_recipe(name: str) -> Path:
 
 
 def recipes() -> dict[str, Path]:
-    """Map the names of the package's recipes to their files."""
+    """Return the recipes that come with the package, by name."""
     package = Path(__file__).resolve().parent.parent
     # A wheel carries the recipes inside the package; a checkout has them beside it.
     folder = package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
@@ -64,7 +64,10 @@ def recipes() -> dict[str, Path]:
 
 
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Read a recipe and apply `section.key=value` overrides; paths of the file become relative to where we are."""
+    """Load a recipe with `section.key=value` overrides; paths in the file are relative to its folder.
+
+    Raises `UsageError` for keys that do not exist, with the nearest one, and for values that no run could use.
+    """
     recipe = read_as(Recipe, read_toml(path, UsageError), str(path), lone_items=True)
     recipe = _settle_paths(recipe, path.parent)
     for override in overrides:
@@ -73,7 +76,7 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
 
 
 def _override(recipe: Recipe, override: str) -> Recipe:
-    """Apply one `section.key=value`; the value is read as TOML, or taken as text where it is none."""
+    """Return a recipe with one `section.key=value`; a value that is not valid TOML is taken as text."""
     name, equals, text = override.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (equals and dot):
@@ -111,7 +114,7 @@ def _settle_paths(recipe: Recipe, folder: Path) -> Recipe:
 
 
 def _checked(recipe: Recipe) -> Recipe:
-    """Refuse values that no run could use, before anything is loaded."""
+    """Return the recipe; raises `UsageError` for values that no run could use, before anything is loaded."""
     lookup(LOSSES, recipe.loss.name, "loss")
     if not recipe.model.base:
         raise UsageError("the recipe names no model: set model.base")

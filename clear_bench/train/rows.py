@@ -1,4 +1,4 @@
-"""Training rows: texts by role. Every row that is left out is counted under its reason."""
+"""Training rows: texts by role. Rows that are left out are counted by reason."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from clear_bench.losses.objectives import Role
 from clear_bench.losses.roles import Roles
 
 POSITIVE, TWICE = "negative is the positive", "negative given twice"
-"""Why a negative is left out of its row."""
+"""Reasons for which a negative is left out of its row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """What a run trains on."""
+    """The rows that a run trains on."""
 
     columns: Mapping[str, Sequence[str]]
     """The text columns that play a role."""
@@ -39,7 +39,7 @@ class Rows:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) over every text and language in order."""
+        """SHA-256 (hex) over all texts and languages in order."""
         state = hashlib.sha256()
         for name in sorted(self.columns):
             state.update(f"{name}\0{len(self)}\0".encode())
@@ -51,11 +51,11 @@ class Rows:
         return state.hexdigest()
 
     def of(self, role: Role) -> list[Sequence[str]]:
-        """Give the columns of one role."""
+        """Return the columns of one role."""
         return [self.columns[name] for name in self.roles.columns.get(role, ())]
 
     def keep(self, wanted: Sequence[bool], reason: str) -> Rows:
-        """Leave out rows and count them under a reason."""
+        """Return the wanted rows; the others are counted under a reason."""
         if all(wanted):
             return self
         chosen = [i for i, keep in enumerate(wanted) if keep]
@@ -67,7 +67,7 @@ class Rows:
         return replace(self, columns=columns, ids=ids, languages=languages, drops=dict(drops))
 
     def passage_numbers(self) -> dict[str, int]:
-        """Give each passage text a number; texts that carry one id anywhere are one passage."""
+        """Return passage text -> number; texts that have the same id anywhere are one passage."""
         first: dict[str, str] = {}
         parents: dict[str, str] = {}
         for name in self.roles.order(("positive", "negative")):
@@ -88,7 +88,7 @@ def _root(parents: dict[str, str], text: str) -> str:
 
 
 def clean(rows: Rows) -> Rows:
-    """Drop rows with an untranslated query; refuse data that is mostly untranslated."""
+    """Return the rows with a translated query; raises `DataError` where most are not translated, or none is left."""
     if rows.of("anchor") and rows.of("cross_anchor"):
         (anchor,), (cross,) = rows.of("anchor"), rows.of("cross_anchor")
         translated = [a.strip() != x.strip() for a, x in zip(anchor, cross, strict=True)]
@@ -104,7 +104,7 @@ def clean(rows: Rows) -> Rows:
 
 
 def choose_negatives(own: Container[str], ranked: Iterable[str], left_out: Counter[str]) -> list[str]:
-    """Take negatives, each once, without the positives of their query; counts under its reason what is left out."""
+    """Return negatives, each once, without the positives of their query; the others are counted in `left_out`."""
     chosen: dict[str, None] = {}
     for negative in ranked:
         if negative in own:
@@ -117,7 +117,7 @@ def choose_negatives(own: Container[str], ranked: Iterable[str], left_out: Count
 
 
 def keep_distinct(rows: Rows) -> Rows:
-    """Drop the rows that are short of negatives when their positives and repetitions are left out, by text or id."""
+    """Return the rows whose negatives differ from their positive and from one another, by text and id."""
     names = rows.roles.order(("positive", "negative"))
     if not (rows.of("positive") and rows.of("negative")):
         return rows
@@ -131,7 +131,7 @@ def keep_distinct(rows: Rows) -> Rows:
 
 
 class Joined(NamedTuple):
-    """Columns, passage ids by column, the language of each row, and how much was left out for which reason."""
+    """Columns, passage ids by column, the language of each row, and rows and negatives left out, by reason."""
 
     columns: dict[str, list[str]]
     ids: dict[str, list[str]]
@@ -149,7 +149,7 @@ def join_rows(
     count: int,
     bridge: Mapping[str, str] | None = None,
 ) -> Joined:
-    """Join rows by id, language by language: a negative counts if its passage and its translated query exist."""
+    """Return rows joined by id for each language; a negative counts if its passage and its translated query exist."""
     columns: dict[str, list[str]] = {}
     ids: dict[str, list[str]] = {}
     languages: list[str] = []
@@ -165,20 +165,22 @@ def join_rows(
                 drops[reason] += 1
                 continue
             row = {"anchor": anchor, "positive": passages[item], "cross_anchor": queries[item]}
-            ids.setdefault("positive", []).append(item)
             for k, negative in enumerate(usable, 1):
                 row |= {f"negative_{k}": passages[negative], f"neg_query_{k}": queries[negative]}
-                ids.setdefault(f"negative_{k}", []).append(negative)
-            if bridge is not None:
-                row["bridge"] = bridge[item]
-            for name, text in row.items():
-                columns.setdefault(name, []).append(text)
+            append_row(columns, row if bridge is None else {**row, "bridge": bridge[item]})
+            append_row(ids, {"positive": item, **{f"negative_{k}": name for k, name in enumerate(usable, 1)}})
             languages.append(language)
     return Joined(columns, ids, languages, drops, left_out)
 
 
+def append_row(columns: dict[str, list[str]], row: Mapping[str, str]) -> None:
+    """Append each text of a row to its column."""
+    for name, text in row.items():
+        columns.setdefault(name, []).append(text)
+
+
 def _distinct(item: str, ranked: Sequence[str], passages: Mapping[str, str], left_out: Counter[str]) -> list[str]:
-    """Take the negatives of a query whose texts are neither its passage's nor one another's."""
+    """Return the negatives of a query whose texts differ from its passage and from one another."""
     keys = [passages.get(negative, negative) for negative in ranked]
     first = dict(zip(reversed(keys), reversed(ranked), strict=True))
     return [first[key] for key in choose_negatives({passages.get(item, item)}, keys, left_out)]
@@ -197,7 +199,7 @@ def _why_not(
 
 
 def refuse_unknown_languages(wanted: Sequence[str], known: Iterable[str]) -> None:
-    """Raise for a language that the data lacks."""
+    """Raise `DataError` for a language that the data lacks."""
     present = set(known)
     if missing := [language for language in wanted if language not in present]:
         msg = f"the data has no language {', '.join(missing)}; it has {', '.join(sorted(present))}"

@@ -1,4 +1,4 @@
-"""Picks the best checkpoint during training: the best across languages that keeps English within a margin."""
+"""Selects the best step of a training run: the best across languages that keeps English within a margin."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
+from torch import Tensor
 from transformers import TrainerCallback
 
 from clear_bench.disk import atomic_write, write_text
-from clear_bench.train.loop import Journal
+from clear_bench.train.loop import Journal, is_due
 from clear_bench.train.recipe import Recipe
 
 if TYPE_CHECKING:
-    from transformers import TrainerControl, TrainerState, TrainingArguments
+    from transformers import TrainerState, TrainingArguments
 
 log = logging.getLogger(__name__)
 
 Evaluate = Callable[[SentenceTransformer], Mapping[str, float]]
-"""Gives at least `english` and `cross`, higher is better; whatever else it gives is logged."""
+"""Returns at least `english` and `cross`, higher is better; other values are logged."""
 
 
 class Selection(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
@@ -40,8 +41,8 @@ class Selection(TrainerCallback):  # type: ignore[misc]  # transformers is not f
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] | None = None
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Record the base, or take up the history of the run that goes on."""
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
+        """Evaluate the base, or load the history of a resumed run."""
         file = self.work / "history.json"
         if state.global_step and file.is_file():
             kept = json.loads(file.read_text(encoding="utf-8"))
@@ -50,14 +51,13 @@ class Selection(TrainerCallback):  # type: ignore[misc]  # transformers is not f
         elif state.is_world_process_zero:
             self.measure(0)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Evaluate now and then, and after the last step."""
-        is_due = (self.every and state.global_step % self.every == 0) or state.global_step == state.max_steps
-        if is_due and state.is_world_process_zero:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
+        """Evaluate every so many steps and after the last one."""
+        if is_due(state, self.every) and state.is_world_process_zero:
             self.measure(state.global_step)
 
     def measure(self, step: int) -> None:
-        """Evaluate, log, and keep the weights where they are the best so far."""
+        """Evaluate and log; save the weights if they are the best so far."""
         was_training = self.model.training
         values = {"step": float(step), **self.evaluate(self.model)}
         self.model.train(was_training)
@@ -72,10 +72,10 @@ class Selection(TrainerCallback):  # type: ignore[misc]  # transformers is not f
         write_text(self.work / "history.json", json.dumps({"history": self.history, "best": self.best}))
 
     def restore(self) -> None:
-        """Put the best weights back; without one that kept English within the margin the last ones stay."""
+        """Load the best weights; where no step kept English within the margin, the last ones stay."""
         if self.best is not None:
             self.model.load_state_dict(load_file(self.work / "best.safetensors"), strict=False)
 
-    def _learnt(self) -> dict[str, Any]:
+    def _learnt(self) -> dict[str, Tensor]:
         learns = {name for name, parameter in self.model.named_parameters() if parameter.requires_grad}
         return {name: t.detach().cpu().clone() for name, t in self.model.state_dict().items() if name in learns}

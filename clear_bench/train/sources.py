@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EnglishSide:
-    """What negatives are mined from."""
+    """The English queries and passages from which negatives are mined."""
 
     queries: Mapping[str, str]
     """Id -> text."""
@@ -41,7 +41,7 @@ class EnglishSide:
 
 
 def read_rows(data: DataPart, needed: tuple[Role, ...]) -> Rows:
-    """Read, join and clean the rows of a recipe; `needed` are the roles that the loss cannot do without."""
+    """Read, join and clean the rows of a recipe; `needed` are the roles that the loss takes."""
     rows = read_table(data, needed) if data.collection is None else _read_collection(Path(data.collection), data)
     for reason, count in rows.left_out.items():
         log.warning("%d negatives are left out of their rows: %s", count, reason)
@@ -58,7 +58,10 @@ def english_side(data: DataPart) -> EnglishSide:
 
 
 def english_queries(data: DataPart, languages: Iterable[str]) -> list[str]:
-    """List the English queries that rows in further languages need, each once; refuses languages that are there."""
+    """Return the English queries that rows in further languages need, each once.
+
+    Raises `UsageError` where the data has queries in one of these languages already.
+    """
     if data.collection is None:
         rows = read_given(data)
         if rows.of("cross_anchor"):
@@ -75,7 +78,7 @@ def english_queries(data: DataPart, languages: Iterable[str]) -> list[str]:
 
 
 def _refuse_there(folder: Folder, languages: Iterable[str], key: str) -> None:
-    """Refuse translated queries in languages that a collection has queries in."""
+    """Raise `UsageError` for translated queries in a language that a collection has queries in."""
     known = set(map(spelled, folder.queries))
     if there := [language for language in languages if spelled(language) in known]:
         msg = f"{key} lists {', '.join(there)}, but {folder.path / 'queries'} has them: leave them out there"
@@ -134,7 +137,7 @@ def _negatives_file(folder: Path, data: DataPart) -> Path | None:
 
 
 def _translated(folder: Folder, path: Path, anchors: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Give language -> id -> translated query."""
+    """Return language -> id -> translated query."""
     found = read_translations(path)
     _refuse_there(folder, found, "data.translations_file")
     return {

@@ -1,4 +1,4 @@
-"""Shows how far a run is: step, loss and its parts, tokens a second, time left."""
+"""Shows the progress of a run: step, loss and its parts, tokens a second, time left."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from transformers import TrainerCallback
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Steps(Progress):
-    """How far a run is; a resumed one has done its first steps before the clock started."""
+    """The progress of a run; a resumed run has done its first steps before the clock started."""
 
     unit: str = "steps"
     before: int = 0
@@ -28,11 +28,11 @@ class Steps(Progress):
     tokens: int = 0
     """Encoded since then."""
     losses: Mapping[str, float] = field(default_factory=dict)
-    """What the trainer logged last: the loss and its parts."""
+    """The loss and its parts as logged last."""
 
     @property
     def left(self) -> float:
-        """Seconds that the rest will take, if the steps take as long as they did."""
+        """Seconds for the remaining steps at the mean speed so far."""
         fresh = self.done - self.before
         return (self.total - self.done) / fresh * self.seconds if fresh > 0 else float("inf")
 
@@ -44,29 +44,29 @@ class Steps(Progress):
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
-    """Tells the progress what the trainer does, and has the last step logged, too."""
+    """Updates the progress from the events of the trainer, and has the last step logged, too."""
 
     def __init__(self, steps: Steps, trainer: Callable[[], RoleTrainer]) -> None:
         self.steps = steps
         self.trainer = trainer
         self.tokens = 0
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Take up the count of the run that goes on."""
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
+        """Start from the step and the tokens of a resumed run."""
         self.steps(state.global_step)
         self.steps.before, self.tokens = state.global_step, self.trainer().tokens
         self.steps.started = time.monotonic()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Move on; the first and the last step are shown with their loss, which is known a moment later."""
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Count a step; the first and the last one are counted with their loss, which is logged a moment later."""
         control.should_log = control.should_log or state.global_step == state.max_steps
         if not self._is_end(state):
             self._move(args, state)
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Mapping[str, Any], **_: Any
+        self, args: TrainingArguments, state: TrainerState, _: object, logs: Mapping[str, float], **__: object
     ) -> None:
-        """Take over the loss and its parts; the first and the last step are shown whatever the time."""
+        """Show the loss and its parts; at the first and the last step at once, else when the display is due."""
         if "loss" in logs:
             self.steps.losses = {name: value for name, value in logs.items() if name.startswith("loss")}
             self.steps.is_due = self._is_end(state)
@@ -83,7 +83,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
 
 @contextmanager
 def shown_steps(trainer: RoleTrainer, total: int, interval: float = INTERVAL) -> Iterator[None]:
-    """Show the steps of a trainer for as long as the block lasts; the first of several processes does."""
+    """Show the steps of a trainer inside a `with` block; only the first of several processes shows them."""
     steps = Steps(total, total)
     trainer.add_callback(Watch(steps, lambda: trainer))
     if not trainer.is_world_process_zero():

@@ -1,4 +1,4 @@
-"""Rows of files and hub data sets with role columns; mined negatives and translated queries are joined to them."""
+"""Reads rows of files and hub data sets with role columns, and joins mined negatives and translated queries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clear_bench.losses.roles import resolve_roles
 from clear_bench.readers.cells import Cells, column_names, read_cells
 from clear_bench.train.files import given_file, read_negatives, read_translations, source_of, text_id
 from clear_bench.train.parts import DataPart
-from clear_bench.train.rows import Rows, choose_negatives, keep_distinct, refuse_unknown_languages
+from clear_bench.train.rows import Rows, append_row, choose_negatives, keep_distinct, refuse_unknown_languages
 
 Translations = Mapping[str, Mapping[str, str]]
 """Language -> English query -> the query in that language."""
@@ -33,7 +33,7 @@ class _Passages:
     def choose_paired(
         self, anchor: str, cross: str | None, language: str, ranked: Sequence[str], count: int
     ) -> dict[str, str | None]:
-        """Take the first passages that have a query in a language, one that asks for no passage of the anchor."""
+        """Return passage -> query for the first passages with a query in a language that is not one of the anchor's."""
         asked, own, found = self.queries.get(language, {}), self.own[anchor], dict[str, str | None]()
         for key in ranked:
             free = (
@@ -47,7 +47,7 @@ class _Passages:
 
 
 def read_table(data: DataPart, needed: tuple[Role, ...]) -> Rows:
-    """Read role columns and complete them with mined negatives and translated queries, where the recipe has those."""
+    """Read role columns, and join the mined negatives and translated queries that the recipe names."""
     filled: set[Role] = set()
     if data.negatives_file is not None:
         filled |= {"negative", "neg_query"}
@@ -64,7 +64,7 @@ def read_table(data: DataPart, needed: tuple[Role, ...]) -> Rows:
 
 
 def read_given(data: DataPart, needed: tuple[Role, ...] = ("anchor", "positive"), negatives: int | None = None) -> Rows:
-    """Read the role columns as they stand, `negatives` of the numbered ones or all."""
+    """Read the role columns of the data, with the first `negatives` of the numbered ones, or all."""
     found = _open_hub(data) if data.hub is not None else _open_files(data)
     roles = resolve_roles(found.names, needed, data.roles)
     for role in REPEATED:
@@ -84,14 +84,14 @@ def read_given(data: DataPart, needed: tuple[Role, ...] = ("anchor", "positive")
 
 
 def english_table(rows: Rows) -> tuple[dict[str, str], dict[str, str], dict[str, list[str]]]:
-    """Give the English queries and the passages by id, and the ids of the passages that each query asks for."""
+    """Return English queries by id, passages by id, and the ids of each query's passages."""
     passages = _passages(rows, _keys(rows))
     queries = {text_id(anchor): anchor for anchor in passages.own}
     return queries, dict(passages.texts), {text_id(anchor): sorted(keys) for anchor, keys in passages.own.items()}
 
 
 def _completed(rows: Rows, data: DataPart, paired: bool) -> Rows:
-    """Give each row the negatives that are its own and, where `paired`, a query of each in the row's language."""
+    """Return the rows with their negatives and, where `paired`, a query of each negative in the row's language."""
     made = [given_file(getattr(data, key), key) for key in ("negatives_file", "translations_file")]
     translations = None if made[1] is None else read_translations(made[1])
     keys, (anchors,) = _keys(rows), rows.of("anchor")
@@ -117,8 +117,8 @@ def _completed(rows: Rows, data: DataPart, paired: bool) -> Rows:
             texts |= {} if cross is None else {"cross_anchor": cross}
             texts |= {f"neg_query_{k}": query for k, query in enumerate(chosen.values(), 1) if query is not None}
             texts |= {name: rows.columns[name][i] for name in rows.roles.order(("bridge",))}
-            _append(columns, texts)
-            _append(ids, kept)
+            append_row(columns, texts)
+            append_row(ids, kept)
             languages.append(language)
     sources = (*rows.sources, *(source_of(path, path.parent) for path in made if path is not None))
     return Rows(columns, languages, resolve_roles(columns, ()), dict(drops), sources, ids, dict(left_out))
@@ -127,7 +127,7 @@ def _completed(rows: Rows, data: DataPart, paired: bool) -> Rows:
 def _ranked(
     rows: Rows, keys: Mapping[str, Sequence[str]], passages: _Passages, mined: Path | None
 ) -> list[Sequence[str]]:
-    """Give each row's negatives by key: those mined for its query, else its own columns."""
+    """Return each row's negatives by key: those mined for its query, else its own columns."""
     if mined is None:
         own = [keys[name] for name in rows.roles.order(("negative",))]
         return [[column[i] for column in own] for i in range(len(rows))]
@@ -136,13 +136,8 @@ def _ranked(
     return [found.get(text_id(anchor), []) for anchor in rows.of("anchor")[0]]
 
 
-def _append(columns: dict[str, list[str]], row: Mapping[str, str]) -> None:
-    for name, text in row.items():
-        columns.setdefault(name, []).append(text)
-
-
 def _targets(rows: Rows, translations: Translations | None) -> Iterator[tuple[int, str, str | None]]:
-    """Walk the rows to make: number of the given row, its language, its query in that language."""
+    """Yield the rows to make: number of the given row, its language, its query in that language."""
     if translations is None:
         cross = rows.of("cross_anchor")
         yield from ((i, language, cross[0][i] if cross else None) for i, language in enumerate(rows.languages))
@@ -153,7 +148,7 @@ def _targets(rows: Rows, translations: Translations | None) -> Iterator[tuple[in
 
 
 def _keys(rows: Rows) -> dict[str, list[str]]:
-    """Name the passages of each column: by the id that an equal text has somewhere, else by a digest."""
+    """Return a key for each passage of each column: the id that an equal text has anywhere, else a digest."""
     names = rows.roles.order(("positive", "negative"))
     known: dict[str, str] = {}
     for name in names:
@@ -180,10 +175,10 @@ def _passages(rows: Rows, keys: Mapping[str, Sequence[str]], translations: Trans
 def _queries(
     rows: Rows, keys: Mapping[str, Sequence[str]], translations: Translations | None
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Walk what asks for each passage: language, key, query and its English original, empty where that is unknown.
+    """Yield each query of each passage: language, passage key, query, and its English original, empty where unknown.
 
-    A passage's own query is that of its row, or the query negative of the same number; where queries are to be
-    translated, query negatives are English as well.
+    The query of a positive is that of its row, the query of a negative is the query negative of the same number. With
+    `translations`, query negatives are English.
     """
     (positive, *negatives), (anchors,), cross = list(keys), rows.of("anchor"), rows.of("cross_anchor")
     numbered = list(zip(negatives, rows.of("neg_query"), strict=False))
@@ -202,7 +197,7 @@ def _queries(
 
 
 class _Table(NamedTuple):
-    """A table whose cells are read once it is known which columns are needed."""
+    """A table whose cells are read when it is known which columns are needed."""
 
     names: Sequence[str]
     read: Callable[[Sequence[str]], Sequence[Cells]]
@@ -224,9 +219,9 @@ def _table_of(paths: Sequence[Path], sources: tuple[dict[str, str], ...]) -> _Ta
 
 
 def _open_hub(data: DataPart) -> _Table:
-    """Read the files of a hub data set as one's own; what is no plain table goes through the datasets library.
+    """Return the table of a hub data set, read from its files, or by the datasets library where they are not tables.
 
-    A column that the library took for dates or numbers is refused when its texts are asked for.
+    Columns that the library reads as dates or numbers are refused when their texts are read.
     """
     from clear_bench.train.hub import load, plain_files
 

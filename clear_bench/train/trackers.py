@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Guarded(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
-    """Passes every event on until the tracker fails once; from then on it is left alone."""
+    """Passes all events to a tracker until it fails once."""
 
     def __init__(self, tracker: TrainerCallback) -> None:
         self.tracker: TrainerCallback | None = tracker
@@ -26,9 +26,9 @@ class Guarded(TrainerCallback):  # type: ignore[misc]  # transformers is not fol
         return self.guard(name)
 
     def guard(self, name: str) -> Callable[..., None]:
-        """Wrap one event; whatever goes wrong in somebody's tracker is a warning here."""
+        """Return a handler of one event that turns any error of the tracker into a warning."""
 
-        def run(*args: Any, **kwargs: Any) -> None:
+        def run(*args: object, **kwargs: object) -> None:
             try:
                 if self.tracker is not None:
                     getattr(self.tracker, name)(*args, **kwargs)
@@ -40,7 +40,7 @@ class Guarded(TrainerCallback):  # type: ignore[misc]  # transformers is not fol
 
 
 def add_trackers(trainer: RoleTrainer, names: Sequence[str]) -> None:
-    """Attach trackers by the names that transformers knows; one that is not installed is a warning."""
+    """Add trackers by the names that transformers has; warn of one that is not installed."""
     from transformers.integrations import get_reporting_integration_callbacks
 
     for name in names:

@@ -1,4 +1,4 @@
-"""One training run: a recipe in, a plain sentence-transformers folder with a manifest out."""
+"""Trains a model by a recipe; the result is a sentence-transformers folder with a manifest."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DRIFT_SAMPLE = 32
-"""Rows whose texts are embedded now and then to see how far the model moved."""
+"""Number of rows whose texts are embedded at every evaluation, to measure how far the model has moved."""
 
 
 def train(recipe: Recipe, out: Path, *, resume: bool = False, evaluate: Evaluate | None = None) -> Path:
-    """Train as the recipe says and give the folder of the checkpoint; a finished run of the same recipe is reused.
+    """Train by a recipe and return the folder of the checkpoint; a finished run of the same recipe is reused.
 
-    An unfinished run is only continued with `resume`, from its last saved state and to the same weights bit by bit.
-    An interrupt says what is kept.
+    With `resume` an unfinished run continues from its last saved state, to the same weights bit by bit. Raises
+    `Interrupted`, with what is kept, on an interrupt.
     """
     try:
         return _train(recipe, out, resume, evaluate)
@@ -96,7 +96,7 @@ def _train(recipe: Recipe, out: Path, resume: bool, evaluate: Evaluate | None) -
 def build(
     prepared: Prepared, checkpoint: Checkpoint, out: Path, evaluate: Evaluate | None = None
 ) -> tuple[SentenceTransformer, RoleTrainer, Selection | None]:
-    """Put model, loss, collator and callbacks together; nothing is trained yet."""
+    """Return model and trainer, with loss, collator and callbacks, and what selects a step; nothing is trained yet."""
     from datasets import Dataset
 
     recipe = prepared.recipe
@@ -134,7 +134,7 @@ def build(
 
 @contextmanager
 def first_process(on_cpu: bool) -> Iterator[bool]:
-    """Let the first of several processes go ahead, and the others follow; gives whether this is the first."""
+    """Run a `with` block in the first of several processes, then in the others; yields whether this is the first."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield True
         return
@@ -208,7 +208,7 @@ def _arguments(recipe: Recipe, steps: int, out: Path, device: str) -> SentenceTr
 
 
 def _teacher(model: SentenceTransformer, prepared: Prepared, query: Side) -> Mapping[str, torch.Tensor] | None:
-    """Embed the anchors that will be seen with the base, before it learns."""
+    """Return the base's vectors of the anchors, for a loss that distils."""
     if not isinstance(LOSSES[prepared.recipe.loss.name][0], Distillation):
         return None
     return _vectors(model, prepared, "anchor", query)
@@ -217,7 +217,7 @@ def _teacher(model: SentenceTransformer, prepared: Prepared, query: Side) -> Map
 def _preserved(
     model: SentenceTransformer, prepared: Prepared, query: Side, passage: Side
 ) -> Mapping[str, torch.Tensor] | None:
-    """Embed the anchors and positives that will be seen with the base, before it learns."""
+    """Return the base's vectors of anchors and positives, for a run that preserves English."""
     if not prepared.recipe.loss.preserve_english:
         return None
     return _vectors(model, prepared, "positive", passage) | _vectors(model, prepared, "anchor", query)
@@ -233,7 +233,7 @@ def _vectors(model: SentenceTransformer, prepared: Prepared, role: Role, side: S
 
 
 def _sample(prepared: Prepared) -> dict[str, list[str]]:
-    """Take the first rows that are trained on; what they show is movement, not quality."""
+    """Return the texts of the first rows of the training: they show movement, not quality."""
     rows = list(dict.fromkeys(i for batch in prepared.batches for i in batch))[:DRIFT_SAMPLE]
     wanted: tuple[Role, ...] = ("anchor", "positive", "cross_anchor")
     return {role: [prepared.rows.of(role)[0][i] for i in rows] for role in wanted if prepared.rows.of(role)}

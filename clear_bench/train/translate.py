@@ -1,4 +1,4 @@
-"""Machine translation of queries by a seq2seq model such as NLLB; what is finished outlives a crash."""
+"""Translates queries with a seq2seq model such as NLLB; finished translations survive a crash."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from clear_bench.disk import disk_faults, sha256_file
 from clear_bench.documents import digest_of
@@ -28,7 +27,6 @@ from clear_bench.registry import unknown
 from clear_bench.train.parts import TranslatePart
 from clear_bench.types import ENGLISH
 
-Seq2Seq = Any  # a model of transformers, which is not followed
 TOO_LONG = "longer than max_length"
 CUT_OFF = "translation longer than max_length"
 
@@ -47,14 +45,17 @@ class TranslationModel:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a text: its translation, or why there is none."""
+    """The translation of a text, or the reason why there is none."""
 
     translation: str | None
     problem: str | None = None
 
 
 def open_model(spec: str, *, offline: bool = False) -> TranslationModel:
-    """Find a folder or hub id, refuse pickles and code, and fingerprint what can change a translation."""
+    """Return the model of a folder or hub id, with a fingerprint of all files that can change a translation.
+
+    Raises `CheckpointError` for a model that does not translate, and for pickled weights and code.
+    """
     folder, revision, name = Path(spec).expanduser(), None, Path(spec).name
     if not folder.is_dir():
         if not HUB_ID.fullmatch(spec):
@@ -65,7 +66,7 @@ def open_model(spec: str, *, offline: bool = False) -> TranslationModel:
         name, _, wanted = spec.partition("@")
         folder, revision = fetch(name, wanted or None, offline=offline, allow_pickle=False, code=False)
     if not read_optional(folder / "config.json").get("is_encoder_decoder"):
-        msg = f"translate.model {spec} is no translation model: its config.json says no is_encoder_decoder"
+        msg = f"translate.model {spec} is not a translation model: its config.json does not set is_encoder_decoder"
         raise CheckpointError(msg)
     if not any(folder.glob("*.safetensors")):
         msg = (
@@ -84,7 +85,7 @@ def open_model(spec: str, *, offline: bool = False) -> TranslationModel:
 
 
 class Finished:
-    """Outcomes by key in a JSONL file that only grows; a line that a crash cut in two is dropped."""
+    """Outcomes by key, in a JSONL file that only grows; an incomplete last line, left by a crash, is dropped."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -98,12 +99,12 @@ class Finished:
         for where, row in objects(path):
             outcome = Outcome(row.get("translation"), row.get("problem"))
             if not all(one is None or isinstance(one, str) for one in (outcome.translation, outcome.problem)):
-                msg = f"{where}: {row!r:.60} is no outcome of a translation; delete the file to translate anew"
+                msg = f"{where}: {row!r:.60} is not the outcome of a translation; delete the file to translate anew"
                 raise DataError(msg)
             self.outcomes[checked_text(row.get("key"), "key", where)] = outcome
 
     def add(self, outcomes: Mapping[str, Outcome]) -> None:
-        """Keep the outcomes of a batch."""
+        """Append the outcomes of a batch."""
         rows = [{"key": key, "translation": one.translation, "problem": one.problem} for key, one in outcomes.items()]
         with disk_faults(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +114,7 @@ class Finished:
 
 
 class Translator:
-    """Translates English texts; the weights are loaded with the first batch."""
+    """Translates English texts; the weights are loaded for the first batch."""
 
     def __init__(self, found: TranslationModel, part: TranslatePart, device: str | None = None) -> None:
         self.found = found
@@ -139,8 +140,8 @@ class Translator:
         self.tokenizer.src_lang = known[ENGLISH].strip("_")
 
     @cached_property
-    def model(self) -> Seq2Seq:
-        """Load the weights in float32."""
+    def model(self) -> PreTrainedModel:
+        """The model in float32, loaded when first used."""
         with library_faults(f"translate.model {self.found.name} cannot be loaded"):
             model = AutoModelForSeq2SeqLM.from_pretrained(
                 str(self.found.path), local_files_only=True, use_safetensors=True, dtype=torch.float32
@@ -148,15 +149,15 @@ class Translator:
         return model.to(self.device).eval()
 
     def key(self, text: str, language: str) -> str:
-        """Name a translation by all that decides it; the batch size moves only rounding."""
+        """Return a digest of all that decides a translation; the batch size changes only rounding."""
         part = self.part
         settings = {"num_beams": part.num_beams, "max_length": part.max_length}
         return digest_of({"model": self.found.fingerprint, "language": self.tokens[language], "text": text, **settings})
 
     def translate(self, texts: Sequence[str], language: str, finished: Finished) -> None:
-        """Translate what is not finished yet.
+        """Translate the texts that are not finished yet.
 
-        A batch consists of the same texts whether or not some are finished, so a run that goes on gives the same.
+        A batch has the same texts whether or not some are finished, so a resumed run gives the same translations.
         """
         with progress(len(set(texts)), f"translating to {language}") as advance:
             for batch in self._batches(texts):
@@ -167,12 +168,12 @@ class Translator:
                 advance(len(batch))
 
     def _batches(self, texts: Sequence[str]) -> list[list[str]]:
-        """Put texts of like length together, the longest first: too little memory shows at once."""
+        """Return batches of texts of similar length, the longest first, so that too little memory shows at once."""
         ordered = sorted(set(texts), key=lambda text: (-len(text), text))
         return [ordered[i : i + self.part.batch_size] for i in range(0, len(ordered), self.part.batch_size)]
 
     def batch(self, texts: Sequence[str], language: str) -> list[Outcome]:
-        """Translate some texts at once."""
+        """Return the outcomes of one batch."""
         fits = [len(ids) <= self.part.max_length for ids in self.tokenizer(list(texts))["input_ids"]]
         short = [text for text, fit in zip(texts, fits, strict=True) if fit]
         done = iter(self._generate(short, language) if short else [])
@@ -194,8 +195,8 @@ class Translator:
             yield Outcome(text.strip()) if is_whole else Outcome(None, CUT_OFF)
 
 
-def language_tokens(tokenizer: Any) -> dict[str, str]:  # Any: a tokenizer of transformers
-    """Give language -> token of a tokenizer whose added tokens name languages: `deu_Latn`, `__de__`, `de_DE`."""
+def language_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+    """Return language -> token of a tokenizer whose added tokens name languages: `deu_Latn`, `__de__`, `de_DE`."""
     found: dict[str, str] = {}
     for token in tokenizer.get_added_vocab():
         with suppress(UsageError):
@@ -203,7 +204,7 @@ def language_tokens(tokenizer: Any) -> dict[str, str]:  # Any: a tokenizer of tr
     return found
 
 
-def _load_tokenizer(found: TranslationModel) -> Any:  # Any: a tokenizer of transformers
+def _load_tokenizer(found: TranslationModel) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(str(found.path), local_files_only=True)
     except (ImportError, ValueError, OSError) as error:

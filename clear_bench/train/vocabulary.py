@@ -1,4 +1,4 @@
-"""Cuts a checkpoint's vocabulary down to the pieces that some texts use; those texts keep their segmentation."""
+"""Trims the vocabulary of a checkpoint to the pieces that some texts use; those texts keep their segmentation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
+from clear_bench.documents import Document
 from clear_bench.errors import UsageError
 from clear_bench.models.prompts import passage_prompt, query_prompt
 from clear_bench.train.base import load_plain, sides
@@ -23,14 +23,13 @@ from clear_bench.train.files import place_texts
 from clear_bench.train.plan import Prepared
 from clear_bench.types import Checkpoint
 
-Json = dict[str, Any]  # Any: tokenizer.json
 CHUNK = 2000
 WHOLE_SCRIPTS = ("CJK", "HANGUL")
-"""Scripts of thousands of characters: theirs are kept only where they are used."""
+"""Scripts of thousands of characters, of which only those are kept that the texts use."""
 
 
 def trimmed(prepared: Prepared, checkpoint: Checkpoint, folder: Path) -> Checkpoint:
-    """Write the base with the vocabulary of the training rows and `model.vocabulary_texts`, unless it is there."""
+    """Return the base with the vocabulary of the training rows and `model.vocabulary_texts`; it is written once."""
     if not folder.is_dir():
         part = prepared.recipe.model
         given = [side.prompt for side in sides(part, checkpoint)]
@@ -41,16 +40,16 @@ def trimmed(prepared: Prepared, checkpoint: Checkpoint, folder: Path) -> Checkpo
 
 
 def trim(source: Path, folder: Path, texts: Iterable[str]) -> None:
-    """Write a copy of a checkpoint whose vocabulary holds the pieces of `texts`, the specials and single characters.
+    """Write a copy of a checkpoint whose vocabulary holds the pieces of `texts`, special tokens and single characters.
 
-    A segmentation is the best path over the pieces (unigram) or the longest match (WordPiece), so dropping pieces that
-    are not on it leaves it as it was. Raises `UsageError` for tokenizers of another kind.
+    A segmentation is the best path over the pieces (unigram) or the longest match (WordPiece), so it stays the same
+    without the pieces that it does not use. Raises `UsageError` for tokenizers of another kind.
     """
     model = load_plain(source)
     backend = model.tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
-    spec: Json = json.loads(backend.to_str())
+    spec: Document = json.loads(backend.to_str())
     kept = sorted(_used(backend, texts) | _always(spec))
     temporary = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -74,8 +73,8 @@ def _used(backend: Tokenizer, texts: Iterable[str]) -> set[int]:
     return used
 
 
-def _always(spec: Json) -> set[int]:
-    """Keep specials, single characters, and the piece with the lowest score: it sets the price of unknown ones."""
+def _always(spec: Document) -> set[int]:
+    """Return the ids to keep: special tokens, single characters, and the lowest score: unknown pieces depend on it."""
     pieces = _pieces(spec)
     kept = {token["id"] for token in spec["added_tokens"]}
     kept |= {i for i, piece in enumerate(pieces) if _is_character(piece)}
@@ -93,8 +92,8 @@ def _is_character(piece: str) -> bool:
     return len(bare) <= 1 and not (bare and unicodedata.name(bare, "").startswith(WHOLE_SCRIPTS))
 
 
-def _pieces(spec: Json) -> list[str]:
-    """List the pieces by id, with a place for ids that only the added tokens have."""
+def _pieces(spec: Document) -> list[str]:
+    """Return the pieces by id."""
     vocabulary = spec["model"]["vocab"]
     if spec["model"]["type"] == "Unigram":
         return [piece for piece, _ in vocabulary]
@@ -104,9 +103,9 @@ def _pieces(spec: Json) -> list[str]:
     raise UsageError(msg)
 
 
-def _trimmed_spec(spec: Json, kept: Sequence[int]) -> Json:
+def _trimmed_spec(spec: Document, kept: Sequence[int]) -> Document:
     new = {old: i for i, old in enumerate(kept)}
-    model: Json = dict(spec["model"])
+    model: Document = dict(spec["model"])
     if model["type"] == "Unigram":
         model |= {"vocab": [model["vocab"][i] for i in kept if i < len(model["vocab"])], "unk_id": new[model["unk_id"]]}
     else:
@@ -116,8 +115,8 @@ def _trimmed_spec(spec: Json, kept: Sequence[int]) -> Json:
     return {**spec, "model": model, "added_tokens": added, "post_processor": _renumbered(spec["post_processor"], new)}
 
 
-def _renumbered(value: Any, new: Mapping[int, int]) -> Any:  # Any: any part of the post-processor
-    """Give the special tokens of a post-processor their new ids, however deep they stand."""
+def _renumbered(value: object, new: Mapping[int, int]) -> object:
+    """Return a part of the post-processor with the new ids of its special tokens, at any depth."""
     if isinstance(value, list):
         return [_renumbered(item, new) for item in value]
     if not isinstance(value, dict):
@@ -145,6 +144,6 @@ def _cut_rows(model: SentenceTransformer, kept: Sequence[int]) -> None:
 
 
 def _place_texts(places: Iterable[str]) -> Iterator[str]:
-    """Stream the texts of collections, files and tasks."""
+    """Yield the texts of collections, files and tasks."""
     for place in places:
         yield from (text for _, text in place_texts(place, ("queries", "corpus"), "model.vocabulary_texts"))

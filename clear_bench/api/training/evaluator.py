@@ -1,4 +1,4 @@
-"""Our cards as an evaluator of sentence-transformers: what a model in training is worth, in English and across."""
+"""Evaluates a model on task cards while it is trained, as an evaluator of sentence-transformers."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class CardEvaluator(SentenceEvaluator):  # type: ignore[misc]  # sentence-transformers ships no types
     """Evaluates a model in memory on planned tasks; works in any trainer of sentence-transformers.
 
-    Gives the main metric, 0-1, averaged over pairs and then over tasks: `english`, `cross` (all pairs of two
-    languages) and the kinds of pairs that occur. The vectors are thrown away, for the next call has other weights.
+    The values are the main metric, 0-1, averaged over pairs and then over tasks: `english`, `cross` (all pairs of two
+    languages) and the kinds of pairs that occur. No vectors are kept, since the next call has other weights.
     """
 
     def __init__(self, plans: Sequence[Plan]) -> None:
@@ -37,7 +37,7 @@ class CardEvaluator(SentenceEvaluator):  # type: ignore[misc]  # sentence-transf
         kinds = {pair.kind for plan in plans for pair in plan.pairs}
         if "english" not in kinds or kinds.isdisjoint(GROUPS["cross"]):
             msg = (
-                "evaluation.tasks must have English pairs and pairs of two languages, to see what English pays; "
+                "evaluation.tasks must have English pairs and pairs of two languages, to see what English loses; "
                 f"evaluation.pairs leaves {', '.join(sorted(kinds))}: add en:en, or x-en, en-x or direct"
             )
             raise UsageError(msg)
@@ -45,7 +45,7 @@ class CardEvaluator(SentenceEvaluator):  # type: ignore[misc]  # sentence-transf
     def __call__(
         self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
-        """Encode, search and score; nothing is saved."""
+        """Return the metrics of a model by group of pairs; nothing is saved."""
         with tempfile.TemporaryDirectory() as folder:
             done = evaluate(model, self.plans, name="in-training", cache_dir=Path(folder))
         metrics = {plan.task.name: plan.main_metric for plan in self.plans}
@@ -54,7 +54,7 @@ class CardEvaluator(SentenceEvaluator):  # type: ignore[misc]  # sentence-transf
 
 
 def make_evaluator(recipe: Recipe) -> CardEvaluator | None:
-    """Read the tasks of a recipe's [evaluation]; None where it names none."""
+    """Return the evaluator of a recipe's [evaluation]; None where it names no task."""
     part = recipe.evaluation
     if not part.tasks:
         return None

@@ -1,4 +1,4 @@
-"""The curve between a base and a tuned checkpoint: what each mixture gains across languages and pays in English."""
+"""Evaluates mixtures of a base and a tuned checkpoint: gains across languages against losses in English."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Point:
     """Task -> group of pairs -> difference to the base."""
 
     def mean_gain(self, group: str) -> float:
-        """Average the gain of a group over the tasks that have it."""
+        """Return the gain of a group, averaged over the tasks that have it."""
         found = [groups[group].delta for groups in self.groups.values() if group in groups]
         return sum(found) / len(found)
 
@@ -83,9 +83,9 @@ def merge(
 ) -> Merge:
     """Evaluate mixtures of two checkpoints and name the best one that keeps English within a margin.
 
-    Everything lies below `out`: `results/` and, for mixtures that are kept, `checkpoints/w<weight>/`. The ends, 0 and
-    1, are the two checkpoints themselves. Best is the largest mean gain over all pairs of two languages among the
-    points that lose at most `margin` in English, as measured; it is chosen on these tasks, so report it on others.
+    All files are written below `out`: `results/` and, for mixtures that are kept, `checkpoints/w<weight>/`. The ends, 0
+    and 1, are the two checkpoints themselves. The best point has the largest mean gain over all pairs of two languages
+    among those that lose at most `margin` in English. It is chosen on these tasks: report its scores on others.
     """
     _refuse(plans)
     pair = open_pair(base, tuned)
@@ -118,7 +118,7 @@ def merge(
 
 
 def best_point(found: Sequence[Point], margin: float) -> Point | None:
-    """Choose the largest cross-lingual gain within the English margin; of equal ones the nearest to the base."""
+    """Return the point with the largest cross-lingual gain within the English margin; of equal ones the first."""
     allowed = [point for point in found if point.mean_gain("english") >= -margin]
     return max(allowed, key=lambda point: (point.mean_gain("cross"), -point.weight), default=None)
 

@@ -1,4 +1,4 @@
-"""Hard negatives for training data: retrieve with a checkpoint or BM25, leave out what may be relevant."""
+"""Mines hard negatives for training data with a checkpoint or BM25, without passages that may be relevant."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Positives = Mapping[str, Sequence[str]]
 
 
 def with_mined(recipe: Recipe, folder: Path, settings: ModelSettings = DEFAULTS) -> Recipe:
-    """Mine the negatives that a recipe asks for and point its data to them; without [mine] nothing happens."""
+    """Return a recipe whose data has the negatives that its [mine] asks for; without [mine] the recipe itself."""
     if not recipe.mine.model:
         return recipe
     path = mine(recipe, folder, settings)
@@ -46,11 +46,11 @@ def with_mined(recipe: Recipe, folder: Path, settings: ModelSettings = DEFAULTS)
 
 
 def mine(recipe: Recipe, folder: Path, settings: ModelSettings = DEFAULTS) -> Path:
-    """Write negatives.jsonl.gz (`_id`, `neg`), and how it was made beside it; an identical file is used again.
+    """Write negatives.jsonl.gz (`_id`, `neg`) with its provenance and return its path; an identical file is reused.
 
-    Only English queries and passages take part: those of a collection's training split, whose ids must be equal for a
-    query and its passage, or all anchors, positives and negatives of rows with role columns. Query negatives are
-    joined in training: a passage's own query in the row's language.
+    Mining uses English queries and passages only: those of a collection's training split, where a query and its passage
+    have equal ids, or all anchors, positives and negatives of rows with role columns. Query negatives are joined in
+    training: they are the negatives' own queries in the row's language.
     """
     part, data = recipe.mine, recipe.data
     side = english_side(data)
@@ -93,17 +93,17 @@ def choose(
     skip: int,
     keep: int,
 ) -> dict[str, list[str]]:
-    """Take, per query, the best-ranked passages that are clearly less similar than its positives.
+    """Return for each query the best-ranked passages that are clearly less similar than its positives.
 
-    `own` is each query's similarity to the least similar of its own passages, NaN where there is none: such a query
-    gets no negatives. A passage with a positive's text is the positive under another id.
+    `own` is each query's similarity to the least similar of its own passages; NaN leaves a query without negatives.
+    A passage with the text of a positive counts as that positive, whatever its id.
     """
     names, texts = passages.ids.to_pylist(), passages.text.to_pylist()
     known = dict(zip(names, texts, strict=True))
     found = {}
     for row, (item, limit) in enumerate(zip(queries.ids.to_pylist(), own * (1 - margin), strict=True)):
         hits = zip(run.positions[row].tolist(), run.similarities[row].tolist(), strict=True)
-        # Comparisons with NaN are false: nothing is known to be less similar than a positive that is missing.
+        # Comparisons with NaN are false, so a query without a known positive has no negatives.
         usable = [i for rank, (i, similarity) in enumerate(hits) if i >= 0 and rank >= skip and similarity < limit]
         own_texts = {known.get(name) for name in positives[item]}
         found[item] = [names[i] for i in usable if names[i] not in positives[item] and texts[i] not in own_texts][:keep]
@@ -113,7 +113,7 @@ def choose(
 def _retrieve(
     retriever: Retriever, queries: Texts, passages: Texts, positives: Positives, depth: int
 ) -> tuple[Run, Floats]:
-    """Search the passages; give the run and each query's similarity to the least similar of its own passages."""
+    """Return the run, and each query's similarity to the least similar of its own passages."""
     rows = np.arange(len(queries))
     gold = _places(queries, passages, positives)
     if not isinstance(retriever, DenseRetriever):
@@ -128,7 +128,7 @@ def _retrieve(
 
 
 def _by_words(queries: Texts, passages: Texts, gold: NDArray[np.int64], depth: int) -> tuple[Run, Floats]:
-    """Search by BM25, all hits of a few queries at a time: the positive may stand anywhere."""
+    """Return the same by BM25; a few queries at a time, with all hits, since a positive may have any rank."""
     searcher = LexicalSearcher([passages], passages.ids)
     runs, own = [], []
     for start in range(0, len(queries), BLOCK):
@@ -142,13 +142,13 @@ def _by_words(queries: Texts, passages: Texts, gold: NDArray[np.int64], depth: i
 
 
 def _similarity_of(run: Run, gold: NDArray[np.int64]) -> Floats:
-    """Look up one passage of each query among its hits; NaN where they share no word."""
+    """Return the similarity of one passage of each query; NaN where they share no word."""
     hit = (run.positions == gold[:, None]) & (gold >= 0)[:, None]
     return np.where(hit.any(axis=1), np.where(hit, run.similarities, -np.inf).max(axis=1), np.nan).astype(np.float32)
 
 
 def _places(queries: Texts, passages: Texts, positives: Positives) -> NDArray[np.int64]:
-    """Give the positions of each query's own passages, filled up with -1, [q, n]."""
+    """Return the positions of each query's own passages, padded with -1, [q, n]."""
     place = {name: i for i, name in enumerate(passages.ids.to_pylist())}
     own = [[place.get(name, -1) for name in positives[item]] for item in queries.ids.to_pylist()]
     width = max(map(len, own), default=1)
@@ -156,7 +156,7 @@ def _places(queries: Texts, passages: Texts, positives: Positives) -> NDArray[np
 
 
 def _least(own: NDArray[np.float32]) -> Floats:
-    """Give the smallest similarity of each column that is known; NaN where none is."""
+    """Return the smallest known similarity of each column; NaN where none is known."""
     least: Floats = np.fmin.reduce(own, axis=0).astype(np.float32)
     return least
 

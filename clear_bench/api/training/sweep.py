@@ -1,4 +1,4 @@
-"""Losses x seeds on identical batches: train, evaluate, and tell which part of an objective does the work."""
+"""Trains losses x seeds on identical batches and compares them, to show which part of an objective matters."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 
 DEFAULT_LOSSES = ("clear", "infonce_qx", "infonce_x", "clear_no_kl", "clear_no_bridge", "symmetric")
 CONTRASTS = tuple(("clear", other) for other in ("infonce_qx", "clear_no_kl", "clear_no_bridge", "symmetric"))
-"""What CLEAR has and the other lacks: the reversal, the KL term, the bridge, more than symmetry."""
+"""CLEAR and a loss that lacks one of its parts: the reversal, the KL term, the bridge, more than symmetry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One loss and one seed."""
+    """One loss and one seed, to be trained."""
 
     loss: str
     seed: int
@@ -54,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A finished run with its results by task."""
+    """A finished run, with its results by task."""
 
     run: Run
     manifest: TrainingManifest
@@ -73,8 +73,8 @@ def sweep(
 ) -> Sweep:
     """Train every loss with every seed, evaluate each run and the base, and compare them.
 
-    Everything lies below `out`: `runs/<loss>-<seed>/` and `results/`. A finished run is read, an unfinished one goes
-    on from its last saved state. Raises `InputError` before anything is trained where batches differ between losses.
+    All files are written below `out`: `runs/<loss>-<seed>/` and `results/`. A finished run is reused, an unfinished one
+    continues from its last saved state. Raises `InputError`, before any training, where batches differ between losses.
     """
     recipe = with_translated(with_mined(recipe, out / "mined", settings), out / "translated", settings)
     runs = plan_runs(recipe, losses, seeds, budget)
@@ -92,7 +92,7 @@ def sweep(
 
 
 def plan_runs(recipe: Recipe, losses: Sequence[str], seeds: Sequence[int], budget: Budget) -> list[Run]:
-    """Settle steps and prove that all losses of a seed get identical batches; nothing is trained yet."""
+    """Return the runs with their steps; raises `InputError` unless all losses of a seed get identical batches."""
     _refuse(recipe, losses, seeds)
     if recipe.data.collection is None and recipe.data.query_negatives is None:
         # All losses get the rows of those that take query negatives.

@@ -1,4 +1,4 @@
-"""What a sweep found, as sweep.json holds it: the runs, and each task's scores, gains and contrasts."""
+"""The values of sweep.json: the runs of a sweep, and the scores, gains and contrasts of each task."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Budget = Literal["steps", "compute"]
 
 @dataclass(frozen=True, slots=True)
 class SweepRun:
-    """What one loss with one seed has trained on."""
+    """One loss and one seed, and how much it has trained on."""
 
     loss: str
     seed: int

@@ -1,4 +1,4 @@
-"""A sweep in one table per task: base, losses, and the contrasts between them."""
+"""Lays a sweep out as tables: base, losses and contrasts of each task, and what each loss has trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries in languages that the training data lacks: translated once by a seq2seq model, with what made them."""
+"""Translates training queries into languages that the data lacks, once, and records how they were made."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from clear_bench.disk import atomic_write, disk_faults, write_text
+from clear_bench.documents import Document
 from clear_bench.settings import ModelSettings
 from clear_bench.train.files import TRANSLATIONS, provenance_file, read_provenance
 from clear_bench.train.recipe import Recipe
@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 EMPTY = "empty"
 SAME = "same as the query"
 DEFAULTS = ModelSettings()
-Json = dict[str, Any]  # Any: JSON
 
 
 def with_translated(
@@ -35,7 +34,7 @@ def with_translated(
     *,
     dry_run: bool = False,
 ) -> Recipe:
-    """Translate the queries that a recipe asks for and point its data to them; without [translate] nothing happens."""
+    """Return a recipe whose data has the translations that its [translate] asks for; without it the recipe itself."""
     if not recipe.translate.model:
         return recipe
     path = translate(recipe, folder, settings, dry_run=dry_run)
@@ -49,10 +48,10 @@ def translate(
     *,
     dry_run: bool = False,
 ) -> Path:
-    """Write translations.jsonl.gz (`language`, `query`, `translation`), and how it was made beside it.
+    """Write translations.jsonl.gz (`language`, `query`, `translation`) with its provenance and return its path.
 
-    An identical file is used again, and of an unfinished translation what is in finished.jsonl. A dry run translates
-    nothing: what is not finished stands there in English behind the token of its language, in a file of its own.
+    An identical file is reused, and so are the translations in finished.jsonl, which an interrupted run leaves. A dry
+    run translates nothing: it writes a separate file, with the English text behind the language's token as a stand-in.
     """
     from filelock import FileLock
 
@@ -81,7 +80,7 @@ def translate(
     return path
 
 
-def _asked(translator: Translator, texts: Sequence[str]) -> Json:
+def _asked(translator: Translator, texts: Sequence[str]) -> Document:
     found, part = translator.found, translator.part
     return {
         "schema": TRANSLATIONS,
@@ -101,9 +100,9 @@ def _asked(translator: Translator, texts: Sequence[str]) -> Json:
     }
 
 
-def _write(path: Path, translator: Translator, texts: Sequence[str], finished: Finished) -> dict[str, Json]:
-    """Write what is usable, and give the counts of each language."""
-    counts: dict[str, Json] = {}
+def _write(path: Path, translator: Translator, texts: Sequence[str], finished: Finished) -> dict[str, Document]:
+    """Write the usable translations and return the counts of each language."""
+    counts: dict[str, Document] = {}
     with atomic_write(path) as temporary, gzip.open(temporary, "wt", encoding="utf-8") as lines:
         for language, token in translator.tokens.items():
             dropped: Counter[str] = Counter()
