@@ -78,7 +78,7 @@ def measure(folder: Path, pairs: list[str] | None) -> tuple[float, int]:
         )  # fmt: skip
         spent = time.process_time() - started
         (scores,) = done.scores.values()
-        return spent, scores.provenance["counts"]["pairs"]
+        return spent, scores.provenance.counts.pairs
 
 
 def main() -> None:

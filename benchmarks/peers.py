@@ -45,8 +45,8 @@ def clear_bench(checkpoint: Checkpoint, plan: Plan, cache: Path) -> tuple[Cells,
         options = {"precision": checkpoint.precision, "cache_dir": cache, "out": Path(out)}
         done = evaluate(str(checkpoint.path), [plan], **options)
         matrix = done.matrix(plan.task.name, "nDCG@10")
-        counts = done.scores[plan.task.name].provenance["counts"]
-    return {pair: float(matrix.loc[pair.query, pair.passage]) for pair in plan.pairs}, counts["encoded_texts"]
+        counts = done.scores[plan.task.name].provenance.counts
+    return {pair: float(matrix.loc[pair.query, pair.passage]) for pair in plan.pairs}, counts.encoded_texts
 
 
 def with_mteb(

@@ -26,7 +26,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clear_bench import stats
+from clear_bench.documents import read_as
 from clear_bench.store.results import SCORES, save_result
+from clear_bench.types import Manifest
 
 REPLICATES, QUERIES, PAIRS = 10_000, 1_000, 20
 LANGUAGES = (
@@ -112,9 +114,9 @@ def save(folder: Path, pairs: list[str], queries: int, shift: float, seed: int) 
         "versions": {"clear-bench": "0"},
     }
 
-    def write(temporary: Path) -> dict[str, Any]:
+    def write(temporary: Path) -> Manifest:
         pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), temporary / SCORES)
-        return manifest
+        return read_as(Manifest, manifest, "a made manifest")
 
     return save_result(folder, write)
 

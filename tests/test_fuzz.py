@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from made_results import make_manifest, make_scores
+from made_results import as_manifest, make_manifest, make_scores
 from mutations import mutated
 from raw_benchmarks import BENCHMARKS, load
 from toy import make_toy_checkpoint
@@ -43,12 +43,14 @@ from clear_bench.readers.trec import read_trec_qrels, read_trec_run
 from clear_bench.store.baselines import place_baseline
 from clear_bench.store.cache import list_cache, verify_cache
 from clear_bench.store.embeddings import EmbeddingKey, EmbeddingStore
-from clear_bench.store.results import MANIFEST, RUN, SCORES, manifest_digest, read_result, save_result
+from clear_bench.store.manifest import manifest_digest
+from clear_bench.store.results import MANIFEST, RUN, SCORES, read_result, save_result
 from clear_bench.store.trec import read_run, write_trec_runs
 from clear_bench.tasks import load_card, select_pairs
 from clear_bench.train.parts import DataPart
 from clear_bench.train.recipe import load_recipe
 from clear_bench.train.sources import read_rows
+from clear_bench.types import Manifest
 
 PAIR = "deu-Latn:eng-Latn"
 
@@ -69,14 +71,14 @@ class Parser:
 
 
 def write_result(folder: Path) -> None:
-    def write(inner: Path) -> dict[str, Any]:
+    def write(inner: Path) -> Manifest:
         scores = make_scores(["eng-Latn:eng-Latn", PAIR], 4, clusters=2)
         pq.write_table(scores, inner / SCORES)
         hits = scores.select(["query_language", "passage_language", "query_id"])
         hits = hits.append_column("rank", pa.array([1] * len(hits)))
         hits = hits.append_column("passage_id", pa.array(["p"] * len(hits)))
         pq.write_table(hits.append_column("similarity", pa.array([0.5] * len(hits))), inner / RUN)
-        return make_manifest("org/m", "t", ["eng-Latn:eng-Latn", PAIR])
+        return as_manifest(make_manifest("org/m", "t", ["eng-Latn:eng-Latn", PAIR]))
 
     save_result(folder / "m" / "t", write)
 
