@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from clear_bench.errors import UsageError
-from clear_bench.metrics import GROUPS, METRICS, expand, parse
+from clear_bench.metrics import METRIC_GROUPS, METRICS, expand, parse
 from clear_bench.metrics.ranking import average_precision, ndcg
 from clear_bench.registry import load
 
@@ -177,7 +177,7 @@ def test_every_row_of_the_table_parses_and_computes(spelling: str) -> None:
 
 def test_groups_expand_to_metrics_and_repetitions_are_dropped() -> None:
     names = [metric.name for metric in expand(["ndcg@10", "Four-Way", "nDCG@10", "LPR"])]
-    assert names == ["nDCG@10", *GROUPS["four-way"], "LPR"]
+    assert names == ["nDCG@10", *METRIC_GROUPS["four-way"], "LPR"]
 
 
 def test_depth_counts_copies_and_whole_rankings() -> None:

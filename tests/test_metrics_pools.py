@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from clear_bench.metrics import GROUPS, parse
+from clear_bench.metrics import METRIC_GROUPS, parse
 from clear_bench.metrics.pools import PoolHits
 
 # A pool of 4 contents in 3 languages: passage 4 * language + content. English is 0, German 1, Swahili 2.
@@ -106,7 +106,7 @@ def test_four_way_split_says_what_the_first_hit_has_right() -> None:
     assert value("top1-content", hits) == [0, 1, 0, 0, 0]
     assert value("top1-language", hits) == [0, 0, 1, 0, 0]
     assert value("top1-neither", hits) == [0, 0, 0, 1, 1]
-    assert np.sum([value(name, hits) for name in GROUPS["four-way"]], axis=0).tolist() == [1] * 5
+    assert np.sum([value(name, hits) for name in METRIC_GROUPS["four-way"]], axis=0).tolist() == [1] * 5
 
 
 def test_worst_rank_is_that_of_the_last_copy() -> None:
@@ -127,7 +127,7 @@ def test_query_language_outside_the_pool_is_not_counted() -> None:
     for name in ("LPR", "LPR-top1", "Lang-nDCG@10", "Lang-nDCG-strict@10"):
         assert np.isnan(value(name, outside)).all()
     # The first hit is right in content; no language is the query's own.
-    assert [value(name, outside)[0] for name in GROUPS["four-way"]] == [0, 1, 0, 0]
+    assert [value(name, outside)[0] for name in METRIC_GROUPS["four-way"]] == [0, 1, 0, 0]
     assert value("Max@R", outside) == [5]
 
 

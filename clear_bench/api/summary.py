@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from clear_bench import stats
-from clear_bench.compare.families import GROUPS, other_language
+from clear_bench.compare.families import PAIR_GROUPS, other_language
 from clear_bench.compare.pairing import align, require_metric
 from clear_bench.render.records import Summary, Value
 from clear_bench.stats.clusters import Floats, Ints
@@ -57,7 +57,7 @@ class _Metric:
         return {pair: self._value(one) for pair, one in zip(self.place, known, strict=True)}
 
     def groups(self) -> dict[str, Value]:
-        found = {name: [pair for pair in self.place if pair.kind in kinds] for name, kinds in GROUPS.items()}
+        found = {name: [pair for pair in self.place if pair.kind in kinds] for name, kinds in PAIR_GROUPS.items()}
         return {name: self.mean(chosen) for name, chosen in found.items() if chosen}
 
     def counted(self, chosen: Iterable[LanguagePair]) -> list[LanguagePair]:

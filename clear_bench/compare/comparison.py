@@ -10,7 +10,7 @@ import numpy as np
 from clear_bench import languages, stats
 from clear_bench.compare import families
 from clear_bench.compare.differences import Cells, Difference, difference, mean_of, measure
-from clear_bench.compare.families import GROUPS, FamilyOfTests, Resampling
+from clear_bench.compare.families import PAIR_GROUPS, FamilyOfTests, Resampling
 from clear_bench.compare.pairing import Aligned, Seeds, align, fewer_judged, labels
 from clear_bench.errors import NotComparableError
 from clear_bench.types import LanguagePair
@@ -140,7 +140,7 @@ def _families(
 ) -> dict[str, FamilyOfTests]:
     found = {"macro": families.groups(cells, rows)}
     for group in ("english", *PER_LANGUAGE, "direct"):
-        if chosen := cells.of_kind(*GROUPS[group]):
+        if chosen := cells.of_kind(*PAIR_GROUPS[group]):
             found[group] = families.of_pairs(cells, rows, chosen, resampling)
     if trained is not None and "direct" in found:
         found["seen"] = families.seen(cells, trained)
@@ -189,7 +189,7 @@ def _classes(cells: Cells) -> dict[str, int | None]:
 def _trends(cells: Cells, rows: Sequence[Difference], resampling: Resampling) -> dict[str, Trend]:
     classes, found = _classes(cells), {}
     for group in PER_LANGUAGE:
-        chosen = [rows[i] for i in cells.of_kind(*GROUPS[group])]
+        chosen = [rows[i] for i in cells.of_kind(*PAIR_GROUPS[group])]
         points = [(classes[families.other_language(row.pair)], row) for row in chosen if row.pair]
         known = [(level, row) for level, row in points if level is not None and row.headroom is not None]
         x = np.array([float(level) for level, _ in known])
@@ -204,7 +204,7 @@ def _trends(cells: Cells, rows: Sequence[Difference], resampling: Resampling) ->
 def _worst(cells: Cells, rows: Sequence[Difference]) -> dict[str, Worst]:
     found = {}
     for group in (*PER_LANGUAGE, "direct"):
-        chosen = [rows[i] for i in cells.of_kind(*GROUPS[group])]
+        chosen = [rows[i] for i in cells.of_kind(*PAIR_GROUPS[group])]
         if chosen:
             weakest = (min(chosen, key=lambda row: row.base), min(chosen, key=lambda row: row.candidate))
             found[group] = Worst(*weakest, min(chosen, key=lambda row: row.delta))

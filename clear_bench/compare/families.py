@@ -15,7 +15,7 @@ from clear_bench.types import ENGLISH, LanguagePair
 
 Adjustment = Literal["holm", "max-t", "benjamini-hochberg"]
 
-GROUPS: Mapping[str, tuple[str, ...]] = {
+PAIR_GROUPS: Mapping[str, tuple[str, ...]] = {
     "english": ("english",),
     "monolingual": ("english", "monolingual"),
     "x-en": ("x-en",),
@@ -92,7 +92,7 @@ def groups(cells: Cells, rows: Sequence[Difference]) -> FamilyOfTests:
 
     Holm runs over the groups in `CLAIMS`. English is a question of its own, and so is each group that joins others.
     """
-    chosen = {name: cells.of_kind(*kinds) for name, kinds in GROUPS.items()}
+    chosen = {name: cells.of_kind(*kinds) for name, kinds in PAIR_GROUPS.items()}
     means = [
         replace(rows[found[0]], name=name) if len(found) == 1 else mean_of(cells, found, name)
         for name, found in chosen.items()
@@ -132,7 +132,7 @@ def pivot_means(cells: Cells, trained: Collection[str] | None) -> FamilyOfTests:
 def resources(cells: Cells, group: str, classes: Mapping[str, int | None]) -> FamilyOfTests:
     """Average the gains of a group by the resource class of the language that is not English."""
     by_class: dict[int, list[int]] = {}
-    for i in cells.of_kind(*GROUPS[group]):
+    for i in cells.of_kind(*PAIR_GROUPS[group]):
         level = classes[other_language(cells.pairs[i])]
         if level is not None:
             by_class.setdefault(level, []).append(i)

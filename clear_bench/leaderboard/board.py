@@ -13,12 +13,12 @@ from clear_bench.leaderboard.questions import bands, questions, with_unique_name
 from clear_bench.leaderboard.references import Reference
 from clear_bench.render.escape import markdown
 from clear_bench.render.numbers import MISSING, bounds, count, points, score
-from clear_bench.render.records import GROUPS, TITLES, Summary, Value
+from clear_bench.render.records import LANGUAGE_GROUPS, TITLES, Summary, Value
 from clear_bench.render.tables import Link, Table
 from clear_bench.render.writers import markdown as markdown_table
 
 OVERVIEW = "README.md"
-COLUMNS = ("english", *GROUPS)
+COLUMNS = ("english", *LANGUAGE_GROUPS)
 
 BANDS = (
     "A rank is a band: the best and the worst place that the 95 % intervals of the main column leave open. Intervals "
@@ -58,7 +58,7 @@ def _question_tables(summaries: Sequence[Summary], folder: Path) -> Iterator[str
     seen = {one.model: one.seen.removeprefix("† ") for one in ordered if one.seen}
     if seen:
         yield "† Seen in training: " + "; ".join(markdown(f"{model} was {what}") for model, what in seen.items()) + "."
-    for group in GROUPS:
+    for group in LANGUAGE_GROUPS:
         codes = [code for code in english_first(ordered[0].languages) if group in ordered[0].languages[code]]
         if len(codes) > 1:
             yield f"### {markdown(TITLES[group])} by language"

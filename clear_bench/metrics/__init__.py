@@ -180,7 +180,9 @@ METRICS: Mapping[str, MetricFamily] = {
     ),
 }
 
-GROUPS: Mapping[str, tuple[str, ...]] = {"four-way": ("top1-both", "top1-content", "top1-language", "top1-neither")}
+METRIC_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "four-way": ("top1-both", "top1-content", "top1-language", "top1-neither")
+}
 """Names that stand for several metrics."""
 
 _SPELLINGS = {name.casefold(): name for name in METRICS}
@@ -199,7 +201,9 @@ def parse(name: str) -> Metric:
     cutoff = int(number[2]) if number else None
     # A typed "{k}" is not a number.
     if template not in _SPELLINGS or ("{k}" in template) != (number is not None):
-        raise UsageError(unknown("metric", name, [*(known.format(k=cutoff or 10) for known in METRICS), *GROUPS]))
+        raise UsageError(
+            unknown("metric", name, [*(known.format(k=cutoff or 10) for known in METRICS), *METRIC_GROUPS])
+        )
     spelling = _SPELLINGS[template]
     if cutoff is not None and cutoff < 1:
         msg = f"metric {name!r} looks at no hit; the number must be 1 or more: {spelling.format(k=10)!r}"
@@ -213,5 +217,5 @@ def expand(names: Iterable[str]) -> tuple[Metric, ...]:
     >>> [metric.name for metric in expand(["mrr@10", "MRR@10", "four-way"])]
     ['MRR@10', 'top1-both', 'top1-content', 'top1-language', 'top1-neither']
     """
-    single = [part for name in names for part in GROUPS.get(name.casefold(), (name,))]
+    single = [part for name in names for part in METRIC_GROUPS.get(name.casefold(), (name,))]
     return tuple({metric.name: metric for metric in map(parse, single)}.values())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from clear_bench.languages import english_first, language_name, side
 from clear_bench.render.numbers import MISSING, bounds, count, p_value, percent, plain, points, signed
-from clear_bench.render.records import GROUPS, TITLES
+from clear_bench.render.records import LANGUAGE_GROUPS, TITLES
 from clear_bench.render.tables import Table
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def overall_table(gains: Comparison) -> Table:
 
 def language_tables(gains: Comparison) -> Iterable[Table]:
     """Yield the gains of every language, one table per group of pairs."""
-    for group in GROUPS:
+    for group in LANGUAGE_GROUPS:
         rows = by_language(gains, group)
         if rows:
             named = tuple((f"{language_name(code)} ({side(code)})", *cells_of(gain)) for code, gain in rows.items())

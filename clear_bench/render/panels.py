@@ -12,7 +12,7 @@ from clear_bench.render.forest import Mark, forest, span
 from clear_bench.render.gains import by_language, seen_words
 from clear_bench.render.heatmap import WIDEST, heatmap
 from clear_bench.render.numbers import bounds, minus, p_value, points, signed
-from clear_bench.render.records import GROUPS, TITLES, Entry, Summary, Value
+from clear_bench.render.records import LANGUAGE_GROUPS, TITLES, Entry, Summary, Value
 from clear_bench.render.trend import Dot, trend
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Figure:
 
 def figures(entry: Entry) -> list[Figure]:
     """Return the large numbers: English, monolingual, X→en, en→X, direct, pools, all pairs."""
-    order = ("english", *GROUPS, "pool", "all")
+    order = ("english", *LANGUAGE_GROUPS, "pool", "all")
     return [_figure(name, entry) for name in order if name in entry.summary.groups]
 
 
@@ -111,7 +111,7 @@ def marks(entry: Entry) -> dict[str, list[Mark]]:
     """Return the rows of the forest plots by group of pairs: gains over a baseline, or scores without one."""
     found = {
         group: _gain_marks(entry.gains, group) if entry.gains else _score_marks(entry.summary, group)
-        for group in GROUPS
+        for group in LANGUAGE_GROUPS
     }
     return {group: rows for group, rows in found.items() if len(rows) > 1}
 

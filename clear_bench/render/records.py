@@ -12,7 +12,7 @@ from clear_bench.types import LanguagePair, Manifest
 if TYPE_CHECKING:
     from clear_bench.compare import Comparison
 
-GROUPS = ("monolingual", "x-en", "en-x", "direct")
+LANGUAGE_GROUPS = ("monolingual", "x-en", "en-x", "direct")
 """The columns of a language table, as `LanguagePair.kind` names them; here monolingual includes the English cell."""
 
 TITLES = {
@@ -113,7 +113,7 @@ class Summary:
     def columns(self) -> tuple[str, ...]:
         """The groups of a language table that the result has pairs of."""
         kinds = {"monolingual" if pair.kind == "english" else pair.kind for pair in self.pairs}
-        return tuple(group for group in GROUPS if group in kinds)
+        return tuple(group for group in LANGUAGE_GROUPS if group in kinds)
 
     @property
     def overall(self) -> Value | None:

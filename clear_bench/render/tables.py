@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clear_bench.languages import english_first, language_name, side
 from clear_bench.render.numbers import MISSING, bounds, count, points, score
-from clear_bench.render.records import GROUPS, TITLES, Summary, Value
+from clear_bench.render.records import LANGUAGE_GROUPS, TITLES, Summary, Value
 from clear_bench.types import LanguagePair
 
 MATRIX_LIMIT = 16
@@ -120,7 +120,7 @@ def pool_table(summary: Summary) -> Table:
 
 def overview_table(summaries: Sequence[Summary]) -> Table:
     """Return several results side by side, with the interval of the mean over all pairs."""
-    columns = ("english", *GROUPS)
+    columns = ("english", *LANGUAGE_GROUPS)
     rows = (
         (
             summary.label,

@@ -11,7 +11,7 @@ from sentence_transformers.sentence_transformer.evaluation import SentenceEvalua
 
 from clear_bench.api import evaluate
 from clear_bench.api.plan import Plan, make_plans
-from clear_bench.compare import GROUPS
+from clear_bench.compare import PAIR_GROUPS
 from clear_bench.errors import UsageError
 from clear_bench.score import by_kind, macro, means
 from clear_bench.types import LanguagePair, Scores
@@ -35,7 +35,7 @@ class CardEvaluator(SentenceEvaluator):  # type: ignore[misc]  # sentence-transf
         self.primary_metric = "cross"
         self.plans = plans
         kinds = {pair.kind for plan in plans for pair in plan.pairs}
-        if "english" not in kinds or kinds.isdisjoint(GROUPS["cross"]):
+        if "english" not in kinds or kinds.isdisjoint(PAIR_GROUPS["cross"]):
             msg = (
                 "evaluation.tasks must have English pairs and pairs of two languages, to see what English loses; "
                 f"evaluation.pairs leaves {', '.join(sorted(kinds))}: add en:en, or x-en, en-x or direct"
@@ -68,7 +68,7 @@ def _by_group(scores: Scores, metric: str) -> dict[str, float]:
 
 
 def _cross(cells: Mapping[LanguagePair, Mean]) -> Iterable[Mean]:
-    return [mean for pair, mean in cells.items() if pair.kind in GROUPS["cross"]]
+    return [mean for pair, mean in cells.items() if pair.kind in PAIR_GROUPS["cross"]]
 
 
 def _averages(by_task: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -144,7 +144,7 @@ def picture(found: Merge) -> str:
 
 
 def _groups(found: Merge, task: str) -> list[str]:
-    shown = ("english", *compare.GROUPS["cross"], "cross")
+    shown = ("english", *compare.PAIR_GROUPS["cross"], "cross")
     return [name for name in shown if name in found.points[0].groups[task]]
 
 
@@ -157,7 +157,7 @@ def _table(found: Merge, task: str, note: str) -> Table:
 
 def _refuse(plans: Sequence[Plan]) -> None:
     kinds = {pair.kind for plan in plans for pair in plan.pairs}
-    if "english" not in kinds or kinds.isdisjoint(compare.GROUPS["cross"]):
+    if "english" not in kinds or kinds.isdisjoint(compare.PAIR_GROUPS["cross"]):
         msg = "a trade-off needs English pairs and pairs of two languages; --pairs leaves one out: add en:en or x-en"
         raise UsageError(msg)
 
