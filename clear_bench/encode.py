@@ -1,4 +1,4 @@
-"""Checkpoint + Texts -> Embeddings: each text once, in shards that outlive a kill, checked before anybody uses them."""
+"""Checkpoint + Texts -> Embeddings: each text once, in shards that survive a kill, checked before they are used."""
 
 from __future__ import annotations
 
@@ -66,18 +66,18 @@ class Pool(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoding:
-    """The embeddings of one text set, and what they took, whether now or in an earlier run."""
+    """The embeddings of one text set and their cost, in this run or an earlier one."""
 
     embeddings: Embeddings
     texts: int
     tokens: int | None
-    """Tokens encoded, specials and prompts included; None where the encoder does not count them."""
+    """Tokens encoded, with special tokens and prompts; None if the encoder does not count them."""
     truncated: int | None
     """Texts that were longer than the model reads."""
     fresh: int
-    """Texts encoded by this call; the others were there."""
+    """Texts encoded by this call; the others were in the store."""
     cosines: tuple[float, float] | None = None
-    """Mean and least cosine of the vectors with what they were, where the store keeps int8 or binary ones."""
+    """Mean and least cosine of the stored vectors with the original ones, when the store keeps int8 or binary."""
 
     @property
     def truncated_share(self) -> float | None:

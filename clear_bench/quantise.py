@@ -1,4 +1,4 @@
-"""Rows kept as 8 bits or 1 bit a number, each with a scale of its own: how they are coded and read back."""
+"""Code rows as 8 bits or 1 bit a number, with a scale for each row, and read them back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIECE = 1024
 
 
 def row_bytes(coding: Coding, dimensions: int) -> int:
-    """Give the bytes of one coded row."""
+    """Return the bytes of one coded row."""
     return _SCALE + (dimensions if coding == "int8" else -(-dimensions // 8))
 
 
@@ -46,7 +46,7 @@ def _code(vectors: NDArray[np.float32], coding: Coding) -> tuple[NDArray[np.floa
     return squares / _divisor(magnitudes.sum(axis=1, dtype=np.float64)), np.packbits(vectors >= 0, axis=1)
 
 
-def _divisor(sizes: NDArray[Any]) -> NDArray[Any]:  # Any: float32 or float64
+def _divisor(sizes: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.where(sizes > 0, sizes, sizes.dtype.type(1))
 
 
@@ -56,7 +56,7 @@ def _parts(rows: int) -> Iterator[slice]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodedRows:
-    """Coded rows that read as float32: whoever takes some of them, by slice or position, gets numbers."""
+    """Coded rows that are read as float32, by slice or by position."""
 
     raw: NDArray[np.uint8]
     """[n, row_bytes], often memory-mapped."""
@@ -99,12 +99,12 @@ class CodedRows:
             vectors += (self.along[rows] - vectors @ self.axis)[:, None] * self.axis
         return vectors
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # Any: NumPy's protocol
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.floating]:  # Any: NumPy's protocol
         return self[:].astype(dtype or np.float32, copy=False)
 
 
 def cosines(vectors: NDArray[np.float32], coded: CodedRows) -> NDArray[np.float64]:
-    """Measure the cosine of each row with itself as it is coded, [n]."""
+    """Return the cosine of each row with its coded self, [n]."""
     found = np.empty(len(vectors))
     for part in _parts(len(vectors)):
         a, b = vectors[part].astype(np.float64), coded[part].astype(np.float64)

@@ -18,7 +18,7 @@ from clear_bench.types import Collection, Embeddings, Judgements, LanguagePair, 
 
 
 def tie_order(passage_ids: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Say who goes first where similarities are equal: a number for every position, by id, by bytes, descending."""
+    """Return the order of equal similarities: the rank of every position by passage id, by bytes, descending."""
     order: NDArray[np.int64] = pc.rank(passage_ids, sort_keys="descending").to_numpy().astype(np.int64)
     return order
 
@@ -62,7 +62,7 @@ def rank_named(
     passage_ids: pa.ChunkedArray,
     depth: int,
 ) -> Run:
-    """Rank, for each of the query rows, hits that are named by passage id; refuses one that the corpus lacks."""
+    """Rank hits that are named by passage id, for each query row. Raise `DataError` for one that the corpus lacks."""
     names = pa.array([name for hits in found for name in hits], pa.string())
     positions = find_rows(names, passage_ids)
     if (positions < 0).any():
@@ -91,7 +91,7 @@ def candidate_positions(collection: Collection, judgements: Judgements) -> list[
 
 
 def on_whole_side(run: Run, rows: NDArray[np.int64], width: int) -> Run:
-    """Give the run over some rows of a passage side the positions of the whole side, with that many columns."""
+    """Turn a run over some rows of a passage side into one over the whole side, with that many columns."""
     missing = ((0, 0), (0, width - run.positions.shape[1]))
     positions = np.where(run.positions >= 0, rows[run.positions], -1)
     return replace(
@@ -102,7 +102,7 @@ def on_whole_side(run: Run, rows: NDArray[np.int64], width: int) -> Run:
 
 
 def without_own_ids(run: Run, collection: Collection) -> Run:
-    """Take the passage that has the query's own id out of each ranking; what follows moves up."""
+    """Remove the passage that has the query's own id from each ranking; later hits move up."""
     asked = collection.queries[run.pair.query].ids.take(pa.array(run.query_rows)).combine_chunks()
     own = find_rows(asked, collection.passage_ids(run.pair.passage))
     is_own = (run.positions == own[:, None]) & (own >= 0)[:, None]

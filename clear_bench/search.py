@@ -1,4 +1,4 @@
-"""Search a passage side: an index proposes hits, this file settles their order and their ties and makes the `Run`."""
+"""Search a passage side: an index proposes hits, which are put into their final order, ties settled, as a `Run`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clear_bench.types import Embeddings, LanguagePair, Run, take_ascending
 logger = logging.getLogger(__name__)
 
 _CELLS = 2**24
-"""Hits that one search may return; more queries than that are searched in turns."""
+"""Hits that one search may return; queries are searched in blocks of that size."""
 _SETTLED = 2**20
 _RESCORED = 1024
 _SAMPLE = 256
@@ -50,7 +50,7 @@ class Searcher:
         device: str | None = None,
         precision: Precision = "fp32",
     ) -> None:
-        """Take the parts of a passage side (several for a pool) and their ids, in position order."""
+        """Index the parts of a passage side (several for a pool) with their ids, in position order."""
         self.passages = Embeddings(tuple(block for part in corpus for block in part.blocks if len(block)))
         self.passage_ids = passage_ids
         if not self.passages.blocks:
@@ -97,7 +97,7 @@ class Searcher:
     def _propose(
         self, vectors: NDArray[np.float32], lengths: NDArray[np.float32], top: int, wanted: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
-        """Search, settle what came back, and tell which queries may lack a hit: their last is too close to the cut."""
+        """Search and settle the hits. Mark the queries that may lack a hit: their last one is too close to the cut."""
         similarities, positions = self.index.search(vectors, wanted)
         if self.index.is_coarse and not np.isfinite(similarities).all():
             msg = f"similarities are too large for {self.index.name}; search in fp32 or bf16, or normalise the vectors"
@@ -120,7 +120,7 @@ class Searcher:
         tolerance: NDArray[np.float32],
         floor: NDArray[np.float32],
     ) -> None:
-        """Bring near-ties into their final order, in place; what lies below `floor` cannot reach the cut."""
+        """Bring near-ties into their final order, in place. Hits below `floor` cannot reach the cut."""
         near = similarities[:, :-1] - similarities[:, 1:] <= tolerance
         near &= similarities[:, 1:] >= floor
         unsure = both_sides(near)
@@ -165,7 +165,7 @@ class Searcher:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """What an approximate index costs and gains, on a sample of queries."""
+    """Recall and time of an approximate index beside exact search, on a sample of queries."""
 
     recall: float
     """Mean share of the exact hits that it finds."""

@@ -215,7 +215,7 @@ def test_missing_extra_names_the_command_for_where_this_came_from(monkeypatch: p
 def test_a_file_is_not_called_bad_where_the_system_could_not_read_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    refused = CheckpointError("en.npy is no .npy file of numbers")
+    refused = CheckpointError("en.npy is not a .npy file of numbers")
     refused.__cause__ = OSError(errno.EMFILE, "x")
     assert ends(refused, monkeypatch) == 4
     assert "too many files are open" in capsys.readouterr().err

@@ -73,11 +73,11 @@ def test_devices_are_names_or_a_number(
         ("3", 1, EnvironmentFault, "there is no cuda:1 here; torch finds one CUDA device, cuda:0"),
         ("cuda:0,cuda:0", 2, UsageError, "cuda:0 stands there twice"),
         ("cpu,cuda:0", 2, UsageError, "devices of one kind"),
-        ("cpu,gpu", 2, UsageError, "'gpu' is no device"),
-        ("cuda,cuda:1", 2, UsageError, "'cuda' is no device"),
-        ("0", 2, UsageError, "'0' is no device"),
-        ("-1", 2, UsageError, "'-1' is no device"),
-        ("", 2, UsageError, "'' is no device"),
+        ("cpu,gpu", 2, UsageError, "'gpu' is not a device"),
+        ("cuda,cuda:1", 2, UsageError, "'cuda' is not a device"),
+        ("0", 2, UsageError, "'0' is not a device"),
+        ("-1", 2, UsageError, "'-1' is not a device"),
+        ("", 2, UsageError, "'' is not a device"),
     ],
 )
 def test_devices_that_make_no_sense_or_are_not_there_are_refused(

@@ -212,6 +212,6 @@ def test_only_gpus_share_the_time_and_every_worker_holds_a_model(
 def test_a_device_that_is_not_there_is_refused(checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--model", str(checkpoint.path), "--tasks", "mini", "--tokens-per-second", "1"]
     assert invoke(["estimate", *arguments, "--devices", "tpu:0"]) == 2
-    assert "'tpu:0' is no device" in capsys.readouterr().err
+    assert "'tpu:0' is not a device" in capsys.readouterr().err
     assert invoke(["estimate", *arguments, "--devices", "cpu", "--device", "cpu"]) == 2
     assert "give one of them" in capsys.readouterr().err

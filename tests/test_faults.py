@@ -182,7 +182,7 @@ def model(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_folder_without_a_model_is_refused(fails: Faulty, place: Path) -> None:
     (place / "empty").mkdir()
     message = fails(3, model="empty", vectors=False)
-    assert "empty is no checkpoint" in message
+    assert "empty is not a checkpoint" in message
     assert "modules.json" in message
 
 

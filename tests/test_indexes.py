@@ -366,7 +366,7 @@ def test_rows_added_after_a_search_are_found_by_a_factory_index() -> None:
     ("wrong", "match"),
     [
         ("fais", "unknown index 'fais'; did you mean 'faiss'"),
-        ("faiss:IVFx,Flat", r"index 'faiss:IVFx,Flat': 'IVFx' is no term that is offered.*try 'faiss'"),
+        ("faiss:IVFx,Flat", r"index 'faiss:IVFx,Flat': 'IVFx' is not a term that is offered.*try 'faiss'"),
         ("faiss:IVF16,PQ7", "multiple of the number of subquantizers"),
         ("faiss:IVF16,Flat:nprob=3", "there is no parameter 'nprob'"),
         ("faiss:IVF16,Flat:nprobe", "is not a whole number from 1"),

@@ -775,7 +775,7 @@ class TestVectors:
 
     def test_that_are_pickled_are_refused(self, given: Path) -> None:
         np.save(given / "passages" / "de.npy", np.array([[None]]), allow_pickle=True)
-        with pytest.raises(CheckpointError, match=r"no \.npy file of numbers"):
+        with pytest.raises(CheckpointError, match=r"not a \.npy file of numbers"):
             VectorReader(given).encode(texts_of(6), range(6), "passage", "", lambda _: None)
 
     def test_without_a_folder_of_queries_say_what_is_expected(self, tmp_path: Path) -> None:

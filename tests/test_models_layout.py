@@ -270,7 +270,7 @@ class TestKind:
 
     def test_that_nobody_knows_is_refused(self, folder: Path) -> None:
         edit(folder / "config_sentence_transformers.json", model_type="HyperEncoder")
-        with pytest.raises(CheckpointError, match="'HyperEncoder' is none of"):
+        with pytest.raises(CheckpointError, match="'HyperEncoder' is not one of"):
             kind_of(folder)
 
 

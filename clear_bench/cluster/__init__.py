@@ -38,14 +38,14 @@ __all__ = ["Loading", "RayCluster", "is_installed"]
 log = logging.getLogger(__name__)
 
 PATIENCE = 1.0
-"""Seconds between two looks whether the cluster is still there."""
+"""Seconds between two checks that the cluster still answers."""
 RESTARTS = 5
-"""How often a worker that dies is started again, and its unit given to it again."""
+"""How often a dead worker is restarted, and its unit run again."""
 
 
 @dataclass(slots=True)
 class RayCluster:
-    """The workers. They start with the first unit, so that a warm cache starts none."""
+    """The workers of a Ray cluster. They start with the first unit, so a warm cache starts none."""
 
     loading: Loading
     address: str | None = None
@@ -73,7 +73,7 @@ class RayCluster:
     def search(
         self, groups: Sequence[Sequence[Part]], opening: Opening, queries: NDArray[np.float32], k: int
     ) -> Iterator[tuple[Sequence[Part], tuple[Hits, float, bool]]]:
-        """Search groups on all workers; gives the hits of each, in any order."""
+        """Search groups on all workers. Yield the hits of each, in any order."""
         ray = _connect(self.address)
         with _faults(self.address, self):
             asked = ray.put(queries)
@@ -90,7 +90,7 @@ class RayCluster:
         return RayIndex(self, Opening(spec, device, precision), dimensions)
 
     def _each(self, start: Callable[[Any, Any], Any], units: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-        """Give every unit to a worker that is free, and the results as they come."""
+        """Hand every unit to a free worker and yield the results as they come."""
         running: dict[Future[Any], tuple[Any, Any]] = {}
 
         def finish() -> tuple[Any, Any]:
@@ -124,7 +124,7 @@ class RayCluster:
             socket.create_connection(address, timeout=10).close()
 
     def _start(self) -> list[Any]:
-        """Give the workers; the first call starts them. Two models of one run share them, by name."""
+        """Return the workers. The first call starts them; two models of one run share them by name."""
         if not self._actors:
             ray = _connect(self.address)
             here = ray.get_runtime_context()
@@ -146,7 +146,7 @@ class RayCluster:
 
 
 def is_installed() -> bool:
-    """Whether there is Ray."""
+    """Whether Ray is installed."""
     return find_spec("ray") is not None
 
 
@@ -177,7 +177,7 @@ def _own_signals() -> Iterator[None]:
 
 @contextmanager
 def _faults(address: str | None, *handles: object) -> Iterator[None]:
-    """Turn the end of a cluster into a sentence, and give a worker's own error as it was raised there."""
+    """Turn the loss of a cluster into an `EnvironmentFault`, and raise a worker's own error as it was raised there."""
     from ray.exceptions import RayError, RayTaskError
 
     try:
@@ -197,7 +197,7 @@ def _faults(address: str | None, *handles: object) -> Iterator[None]:
 
 
 def _leave(handles: object) -> None:
-    """Make sure that this process ends with our exit code.
+    """End this process with our exit code.
 
     Without its cluster Ray ends the process with a code of its own, when it says goodbye or when a handle is released.
     """

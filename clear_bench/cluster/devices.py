@@ -82,7 +82,7 @@ class Spawned:
 
 
 def _work(connection: Connection, threads: int | None) -> None:
-    """Be a worker process."""
+    """Run a worker until its connection ends."""
     Thread(target=_end_with_parent, daemon=True).start()
     logging.getLogger("clear_bench").setLevel(logging.ERROR)  # the process of the run has told the warnings
     if threads is not None:
@@ -93,7 +93,7 @@ def _work(connection: Connection, threads: int | None) -> None:
 
 
 def _end_with_parent() -> None:
-    """End at once when the process of the run is gone, however it ended."""
+    """End at once when the process of the run has ended, however it ended."""
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(0)
@@ -108,7 +108,7 @@ class Crew:
     ranks: Ranks | None = None
 
     def start(self) -> AbstractContextManager[Workers]:
-        """Give the pool; see `at_work`."""
+        """Return the pool; see `at_work`."""
         count = len(self.devices)
         threads = None if "OMP_NUM_THREADS" in os.environ else max(1, _cores() // count)
         places: list[Place] = [Spawned(device, threads) for device in self.devices]
@@ -122,9 +122,9 @@ def _cores() -> int:
 
 
 def choose_devices(devices: Devices) -> tuple[str, ...]:
-    """Read `--devices`; raises `UsageError` for what makes no sense, `EnvironmentFault` for a device that is not there.
+    """Read `--devices`. Raise `UsageError` for a wrong list, `EnvironmentFault` for a device that does not exist.
 
-    A number means so many GPUs, or on a machine without one so many workers on the CPU.
+    A number means that many GPUs, or on a machine without a GPU that many workers on the CPU.
     """
     text = ",".join(devices) if not isinstance(devices, str | int) else str(devices)
     names = [name.strip() for name in text.split(",")]
@@ -137,7 +137,7 @@ def choose_devices(devices: Devices) -> tuple[str, ...]:
     elif names == ["cuda"]:
         names = [f"cuda:{i}" for i in range(max(1, _gpus()))]
     if wrong := [name for name in names if not re.fullmatch(r"cpu|cuda:[0-9]{1,4}", name)]:
-        msg = f"--devices {text}: {wrong[0]!r} is no device; give cuda:0,cuda:1 or cuda (all), cpu,cpu, or a number"
+        msg = f"--devices {text}: {wrong[0]!r} is not a device; give cuda:0,cuda:1 or cuda (all), cpu,cpu, or a number"
         raise UsageError(msg)
     if len({name.partition(":")[0] for name in names}) > 1:
         msg = f"--devices {text}: a CPU and a GPU give slightly different vectors; give devices of one kind"
@@ -168,7 +168,7 @@ def _gpus() -> int:
 
 
 def devices_of(devices: Devices | None, device: str | None, ranks: Ranks | None) -> tuple[str, ...] | None:
-    """Give the devices of the workers; None where this process encodes alone."""
+    """Return the devices of the workers, or None if this process encodes alone."""
     if ranks is None:
         if devices is not None and device is not None:
             msg = f"--devices {devices} and --device {device}: give one of them"

@@ -1,10 +1,10 @@
-"""Search by groups of shards: every group is one unit, and the hits are merged."""
+"""Search groups of shards on the workers of a cluster and merge the hits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from clear_bench.cluster.worker import Opening, Part
 from clear_bench.indexes.rows import SMALL, Hits, Rows, check_width
 
 GROUP = 262_144
-"""Rows that one worker searches at a time, about: whole shards, and always too many for the search of small corpora."""
+"""Least number of rows that one worker searches at a time: whole shards, and more than a small corpus has."""
 
 
 class Searching(Protocol):
@@ -22,7 +22,7 @@ class Searching(Protocol):
     def search(
         self, groups: Sequence[Sequence[Part]], opening: Opening, queries: NDArray[np.float32], k: int
     ) -> Iterator[tuple[Sequence[Part], tuple[Hits, float, bool]]]:
-        """Give the hits of each group, the index's error bound, and whether it is coarse; in any order."""
+        """Yield the hits of each group, the index's error bound, and whether it is coarse, in any order."""
         ...
 
     def sees(self, path: str) -> bool:
@@ -40,7 +40,7 @@ class RayIndex:
     is_exact: bool = True
     is_coarse: bool = False
     error: float = 0.0
-    _parts: list[NDArray[Any]] = field(default_factory=list)
+    _parts: list[NDArray[np.floating]] = field(default_factory=list)
     _sent: list[list[Part]] = field(default_factory=list)
 
     @property
@@ -48,7 +48,7 @@ class RayIndex:
         """See `Index.name`."""
         return f"ray:{self.opening.spec}"
 
-    def add(self, vectors: NDArray[Any]) -> None:
+    def add(self, vectors: NDArray[np.floating]) -> None:
         """See `Index.add`."""
         check_width(vectors, self.dimensions, "passage")
         self._parts.append(vectors)
@@ -75,7 +75,7 @@ class RayIndex:
             best = merged(best, (similarities, positions + first[id(group)]), min(k, total))
         return cast("Hits", best)
 
-    def _part(self, vectors: NDArray[Any]) -> Part:
+    def _part(self, vectors: NDArray[np.floating]) -> Part:
         path = getattr(vectors, "filename", None)
         whole = path is not None and np.load(path, mmap_mode="r").shape == vectors.shape
         if whole and self.cluster.sees(str(path)):
@@ -85,9 +85,9 @@ class RayIndex:
         return Part(len(vectors), content=ray.put(np.ascontiguousarray(vectors)))
 
 
-def groups(parts: Sequence[NDArray[Any]]) -> list[list[NDArray[Any]]]:
-    """Cut parts into groups of at least `GROUP` rows; what is left joins the last one."""
-    found: list[list[NDArray[Any]]] = [[]]
+def groups(parts: Sequence[NDArray[np.floating]]) -> list[list[NDArray[np.floating]]]:
+    """Collect parts into groups of at least `GROUP` rows; the rest joins the last one."""
+    found: list[list[NDArray[np.floating]]] = [[]]
     for part in parts:
         if sum(map(len, found[-1])) >= GROUP:
             found.append([])
@@ -99,7 +99,7 @@ def groups(parts: Sequence[NDArray[Any]]) -> list[list[NDArray[Any]]]:
 
 
 def merged(one: Hits | None, other: Hits, k: int) -> Hits:
-    """Keep the k best of two sets of hits; the order of equal ones is settled by whoever made the search."""
+    """Keep the k best of two sets of hits. The caller settles the order of equal ones."""
     if one is None:
         return other
     similarities = np.concatenate((one[0], other[0]), axis=1)

@@ -24,7 +24,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 TRIES = 3
-"""How many workers may die over one shard."""
+"""How many workers may die while they encode one shard."""
 
 
 class Place(Protocol):
@@ -35,13 +35,13 @@ class Place(Protocol):
         """The worker's device."""
 
     def connect(self) -> Connection:
-        """Give the connection to the worker, which starts where there is none."""
+        """Return the connection to the worker. It is started if it does not run."""
 
     def died(self) -> str:
-        """Say how the worker ended; `connect` starts another one. Raises where there can be no other."""
+        """Return how the worker ended; `connect` starts another one. Raise an error if there can be no other."""
 
     def end(self) -> None:
-        """End the worker, whatever it does; its connection breaks."""
+        """End the worker whatever it does; its connection breaks."""
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Workers:
             yield future.result()
 
     def _encode(self, texts: PromptedTexts, rows: range, advance: Advance) -> tuple[range, EncodedRows]:
-        """Let the next free worker encode some rows, and the one that replaces it where it dies."""
+        """Encode some rows on the next free worker, or on its replacement when it dies."""
         place, end, language = self._free.get(), "", texts.texts.language
         try:
             unit = unit_of(self._loading_on(place.device), texts, rows)
@@ -110,7 +110,7 @@ class Workers:
 
 @dataclass(slots=True)
 class _Told:
-    """Hands progress on, from one thread at a time, and remembers it, for a dead worker's must be taken back."""
+    """Reports progress from one thread at a time, and counts it: a dead worker's progress must be subtracted."""
 
     advance: Advance
     lock: Lock
@@ -165,7 +165,7 @@ def _portable(error: Exception) -> Exception:
 
 @contextmanager
 def at_work(loading: Loading, places: Sequence[Place]) -> Iterator[Workers]:
-    """Give a pool whose workers start when there is something to encode, and end with the block.
+    """Yield a pool whose workers start when there is something to encode, and end with the block.
 
     They end before the search starts, which may want their memory.
     """

@@ -25,7 +25,7 @@ from clear_bench.errors import EnvironmentFault, MissingExtraError, UsageError
 ADDRESS = "clear-bench"
 """Key in torchrun's store."""
 LOST = 1
-"""Exit code of a rank whose leader ended without a word: that of a traceback."""
+"""Exit code of a rank whose leader ended without sending one: that of a traceback."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Ranks:
     _lock: Lock = field(default_factory=Lock)
 
     def connection(self, rank: int) -> Connection:
-        """Give the connection on which a rank works; the first call brings all of them to work."""
+        """Return the connection on which a rank works. The first call makes all of them work."""
         with self._lock:
             if not self._working:
                 for known in self._met():
@@ -51,7 +51,7 @@ class Ranks:
             return self._working[rank]
 
     def rest(self) -> None:
-        """Break off what the ranks do; they drop the model and wait."""
+        """Interrupt the ranks' work. They drop the model and wait."""
         with self._lock:
             for working in self._working.values():
                 with socket.socket(fileno=os.dup(working.fileno())) as its:
@@ -59,7 +59,7 @@ class Ranks:
             self._working = {}
 
     def dismiss(self, code: int) -> None:
-        """Tell the ranks how the run ended; they go when this process is gone, so that torchrun sees it end first."""
+        """Send the ranks the exit code. They end after this process, so that torchrun sees it end first."""
         for known in self._met():
             known.send(code)
             os.dup(known.fileno())  # open until this process ends
@@ -99,7 +99,7 @@ class Joined:
 
 
 def rank_here() -> int | None:
-    """Give the rank of this process; None where torchrun did not start it, or nothing beside it."""
+    """Return the rank of this process, or None if torchrun did not start it with others."""
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     if any(name not in os.environ for name in names) or int(os.environ["WORLD_SIZE"]) < 2:
         return None
@@ -108,7 +108,7 @@ def rank_here() -> int | None:
 
 @contextmanager
 def leading() -> Iterator[Ranks]:
-    """Be rank 0. Before the block ends, the others want to be dismissed."""
+    """Lead the other ranks as rank 0. They must be dismissed before the block ends."""
     size, here = int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
     if size != here:
         msg = f"torchrun has started {size} processes, {here} of them here; for several machines there is --engine ray"
@@ -123,7 +123,7 @@ def leading() -> Iterator[Ranks]:
 
 
 def follow() -> int:
-    """Be another rank: work for rank 0, without a word, and give the exit code that it tells."""
+    """Work for rank 0 silently, and return the exit code that it sends."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.environ["WORLD_SIZE"] != os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]):
@@ -144,7 +144,7 @@ def follow() -> int:
 
 
 def _empty_gpu() -> None:
-    """Give back what torch keeps of a GPU's memory for later: rank 0 may search there."""
+    """Release the GPU memory that torch caches: rank 0 may search there."""
     import torch
 
     torch.cuda.empty_cache()  # does nothing where no GPU was used

@@ -1,4 +1,4 @@
-"""What runs in a worker's process, and what it is told."""
+"""The worker that encodes and searches for a run, and the values that travel to it."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One block of rows: where it lies in a file that the workers see, or the rows themselves."""
+    """One block of rows: the path of a file that the workers see, or the rows themselves."""
 
     rows: int
     path: str | None = None
     content: Any = None  # Any: Ray's reference to an array, float32 or float16
 
-    def read(self) -> NDArray[Any]:
-        """Give the rows, from the file without reading it all."""
+    def read(self) -> NDArray[np.floating]:
+        """Return the rows; a file is memory-mapped."""
         if self.path is None:
             import ray
 
@@ -72,7 +72,7 @@ class Part:
 
 
 class Worker:
-    """What runs in a worker's process; it keeps the model that it loaded last."""
+    """Encodes and searches in a process of its own. It keeps the model that it loaded last."""
 
     def __init__(self) -> None:
         self._encoder: Encoder | None = None
@@ -88,14 +88,14 @@ class Worker:
     def search(
         self, parts: Sequence[Part], opening: Opening, queries: NDArray[np.float32], k: int
     ) -> tuple[Hits, float, bool]:
-        """Search one group: its hits, the index's error bound, and whether it is coarse."""
+        """Search one group. Return its hits, the index's error bound, and whether the index is coarse."""
         index = open_index(opening.spec, queries.shape[1], opening.device, opening.precision)
         for part in parts:
             index.add(part.read())
         return index.search(queries, k), index.error, index.is_coarse
 
     def sees(self, path: str) -> bool:
-        """Whether a file of the driver's is there for the worker, too."""
+        """Whether the worker sees a file of the run's process."""
         return Path(path).is_file()
 
 

@@ -1,10 +1,10 @@
-"""The indexes: inner-product search over row positions. One lazy file per backend and one row in its table."""
+"""Open an index: inner-product search over row positions. One file per backend, imported when first used."""
 
 from __future__ import annotations
 
 import re
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from clear_bench import registry
 from clear_bench.errors import MissingExtraError, UsageError
@@ -23,9 +23,9 @@ INDEXES = {
     "faiss": "clear_bench.indexes.faiss_index:open_faiss",
     "torch": "clear_bench.indexes.torch_index:open_torch",
 }
-"""Those that search exactly under their plain name."""
+"""Backends that search exactly -> function that opens one."""
 QUANTISED: dict[Coding, int] = {"int8": 4, "binary": 16}
-"""Indexes of codes -> how many times the hits asked for are candidates, unless told."""
+"""Index of codes -> default number of candidates for each hit."""
 
 
 class Index(Protocol):
@@ -38,12 +38,12 @@ class Index(Protocol):
 
     @property
     def is_exact(self) -> bool:
-        """Whether `search` misses nothing but what its rounding error hides."""
+        """Whether `search` finds all hits, up to its rounding error."""
         ...
 
     @property
     def is_coarse(self) -> bool:
-        """Whether it multiplies in less than float32: its hits are candidates, whose similarity is computed again."""
+        """Whether it multiplies in less than float32. Its hits are candidates, whose similarity is computed again."""
         ...
 
     @property
@@ -51,7 +51,7 @@ class Index(Protocol):
         """Bound on a similarity's distance from the true one, for a query of length 1; known after a search."""
         ...
 
-    def add(self, vectors: NDArray[Any]) -> None:
+    def add(self, vectors: NDArray[np.floating]) -> None:
         """Append rows, float32 or float16 [n, d]; they are kept by reference and read when a search needs them."""
         ...
 
@@ -89,7 +89,7 @@ def open_index(spec: str, dimensions: int, device: str | None = None, precision:
 
 
 def check_backend(spec: str, width: Callable[[], int | None] = lambda: None) -> None:
-    """Refuse an index that is mistyped or not installed, before hours of encoding.
+    """Refuse an index that is mistyped or not installed before hours are spent on encoding.
 
     Without a factory string nothing is imported; with one, FAISS is asked whether it builds such an index for vectors
     of this width, where it is known yet.
@@ -115,7 +115,7 @@ def check_factory(detail: str) -> None:
 
 
 def oversampling(spec: str) -> int:
-    """Read how many times the hits asked for an index of codes looks at: 4 in `int8:4`."""
+    """Return the number of candidates for each hit in an index of codes: 4 for `int8:4`."""
     coding, colon, times = spec.partition(":")
     if not colon:
         return QUANTISED[cast("Coding", coding)]
@@ -125,7 +125,7 @@ def oversampling(spec: str) -> int:
 
 
 def bad_spec(spec: str, reason: str) -> UsageError:
-    """Word the refusal of an index that cannot be opened."""
+    """Return the error for an index that cannot be opened."""
     known = "'faiss', 'torch', 'int8', 'binary:16', 'faiss:IVF1024,Flat' or 'faiss:HNSW32'"
     return UsageError(f"index {spec!r}: {reason}; try {known}")
 

@@ -1,4 +1,4 @@
-"""FAISS's factory strings, read before FAISS reads them: for some numbers it ends the process or never ends.
+"""Check FAISS's factory strings before FAISS reads them: some numbers make it end the process, or never end.
 
 Each term below was tried at its bounds, alone and with others, for few rows and few dimensions.
 """
@@ -24,7 +24,7 @@ _TERMS: dict[str, tuple[range, ...]] = {
     f"(?:HNSW|NSG)(\\d+)?(?:_{_SCALAR})?": (_LINKS,),
     f"HNSW(\\d+)?_{_PRODUCT}": (_LINKS, _PARTS, _BITS),
 }
-"""A term of a factory string -> what its numbers may be."""
+"""Pattern of a term -> allowed values of its numbers."""
 _PARAMETERS = {
     "nprobe": _LISTS,
     "quantizer_nprobe": _LISTS,
@@ -40,7 +40,7 @@ _OFFERED = (
 
 
 def factory_problem(detail: str) -> str | None:
-    """Say what is wrong with `FACTORY[:PARAMETERS]`, where something is."""
+    """Return what is wrong with `FACTORY[:PARAMETERS]`, or None."""
     factory, _, parameters = detail.partition(":")
     problems = [*map(_of_term, factory.split(",")), *map(_of_parameter, filter(None, parameters.split(",")))]
     return next(filter(None, problems), None)
@@ -51,7 +51,7 @@ def _of_term(term: str) -> str | None:
         if found := re.fullmatch(pattern, term, re.ASCII):
             numbers = zip(found.groups(), allowed, strict=True)
             return _outside(term, [(number, one) for number, one in numbers if number])
-    return f"{term!r} is no term that is offered; there are {_OFFERED}"
+    return f"{term!r} is not a term that is offered; there are {_OFFERED}"
 
 
 def _of_parameter(text: str) -> str | None:

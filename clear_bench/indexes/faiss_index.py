@@ -26,7 +26,7 @@ _GPU_DEPTH = 2048
 
 
 def open_faiss(detail: str, dimensions: int, device: str | None, precision: Precision) -> Index:
-    """Open the exact index where `detail` is empty or `Flat`, else the factory's."""
+    """Open the exact index when `detail` is empty or `Flat`, else FAISS's factory index."""
     gpus = _gpus(device)
     if detail not in ("", "Flat"):
         return FaissFactory(detail, dimensions, gpus)
@@ -63,7 +63,7 @@ class FaissExact:
     """Exact search on the CPU: NumPy's BLAS multiplies block by block, FAISS's heaps keep the best.
 
     The BLAS inside FAISS's wheels is several years older than NumPy's: on processors newer than it, this takes a third
-    of the time of `faiss.knn` (benchmarks/search.py), and no corpus is ever copied.
+    of the time of `faiss.knn` (benchmarks/search.py), and the corpus is never copied.
     """
 
     name = "faiss"
@@ -118,7 +118,7 @@ class _Heaps:
         )
 
     def sorted(self) -> Hits:
-        """Give the hits, descending; the heaps are used up."""
+        """Return the hits, descending. The heaps cannot be used again."""
         self._heaps.reorder()
         return self._hits
 
@@ -166,11 +166,13 @@ class FaissGpu:
                         best.push_hits(similarities, positions)
         return best.sorted()
 
-    def _hits(self, gpu: int, queries: NDArray[np.float32], k: int, start: int, block: NDArray[Any]) -> Iterator[Hits]:
-        """Search a block on one GPU, in halves where its memory does not suffice."""
-        dtype = np.float16 if self._precision == "fp16" else np.float32
-        vectors = np.ascontiguousarray(block, dtype=dtype)
-        xq = queries.astype(dtype, copy=False)
+    def _hits(
+        self, gpu: int, queries: NDArray[np.float32], k: int, start: int, block: NDArray[np.floating]
+    ) -> Iterator[Hits]:
+        """Search a block on one GPU, in halves when it has too little memory."""
+        dtype = np.dtype(np.float16 if self._precision == "fp16" else np.float32)
+        vectors: NDArray[np.floating] = np.ascontiguousarray(block, dtype=dtype)
+        xq: NDArray[np.floating] = queries.astype(dtype, copy=False)
         done = 0
         while done < len(vectors):
             piece = vectors[done : done + self._size]
@@ -192,7 +194,7 @@ class FaissGpu:
         self._size = size // 2
 
 
-def _knn_gpu(resources: object, gpu: int, queries: NDArray[Any], vectors: NDArray[Any], k: int) -> Hits:
+def _knn_gpu(resources: object, gpu: int, queries: NDArray[np.floating], vectors: NDArray[np.floating], k: int) -> Hits:
     similarities, positions = empty_hits(len(queries), k)
     for row in range(0, len(queries), _GPU_QUERIES):
         part = slice(row, row + _GPU_QUERIES)
@@ -262,7 +264,7 @@ class FaissFactory:
             logger.warning("%s does not run on a GPU, searching on the CPU: %s", self.name, _reason(fault))
 
     def _refuse(self, step: Callable[[], Any]) -> Any:  # Any: FAISS has no types
-        """Run a step that FAISS refuses for what the user typed."""
+        """Run a step. FAISS's refusal is an error of the index that the user named."""
         try:
             return step()
         except RuntimeError as fault:
@@ -270,5 +272,5 @@ class FaissFactory:
 
 
 def _reason(fault: RuntimeError) -> str:
-    """Cut function name and source line from FAISS's message."""
+    """Remove function name and source line from FAISS's message."""
     return re.sub(r"^Error in .*?\.(?:cpp|cu|h):\d+: ", "", str(fault), flags=re.DOTALL).strip()

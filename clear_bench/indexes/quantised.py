@@ -1,4 +1,4 @@
-"""int8 and binary: candidates by codes in memory, hits by the rows themselves, which may lie on a slow disk."""
+"""Search int8 or binary codes in memory for candidates, and rank those by the rows on disk."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _PASSAGES = 8192
 _SAMPLE = 4096
 """Rows whose mean is taken."""
 _CELLS = 2**24
-"""Candidates held at once; more queries than that are searched in turns."""
+"""Candidates held at once; queries are searched in blocks of that size."""
 _RESCORED = 4096
 _WIDEST = 131_072
 """Candidates of one query at most, where fewer hits than that are asked for."""
 
 
 def code_bytes(coding: Coding, dimensions: int) -> int:
-    """Give the bytes of memory that a row takes: its codes, and a float32 along the mean."""
+    """Return the bytes of memory that a row takes: its codes, and a float32 along the mean."""
     return row_bytes(coding, dimensions) + 4
 
 
@@ -38,7 +38,7 @@ class Quantised:
     error = 0.0
 
     def __init__(self, coding: Coding, oversampling: int, dimensions: int, candidates: Index) -> None:
-        """Take the empty exact index that is to search the codes."""
+        """Use an empty exact index to search the codes."""
         self.name = f"{coding}:{oversampling}"
         self._coding, self._oversampling, self._candidates = coding, oversampling, candidates
         self._rows = Rows(dimensions)
@@ -81,7 +81,7 @@ class Quantised:
         return similarities, positions
 
     def _mean(self) -> NDArray[np.float32]:
-        """Give the direction of the mean of a sample, a unit vector; zero where the rows have nothing in common."""
+        """Return the direction of the mean of a sample, a unit vector; zero when the mean is zero."""
         chosen = np.unique(np.linspace(0, len(self._rows) - 1, _SAMPLE).astype(np.int64))
         with np.errstate(invalid="ignore"):  # rows that are not finite are refused when they are coded
             mean: NDArray[np.float64] = self._rows.take(chosen).mean(axis=0, dtype=np.float64)
@@ -95,7 +95,7 @@ class Quantised:
         return np.take_along_axis(exact, order, axis=1), np.take_along_axis(candidates, order, axis=1)
 
     def _similarities(self, queries: NDArray[np.float32], candidates: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Compute each product by itself, in float64; rows are read in the order in which they are stored."""
+        """Compute each product by itself, in float64. Rows are read in the order in which they are stored."""
         exact = np.empty(candidates.size, dtype=np.float32)
         flat, order = candidates.ravel(), np.argsort(candidates, axis=None, kind="stable")
         for start in range(0, len(order), _RESCORED):

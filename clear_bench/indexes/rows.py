@@ -1,10 +1,10 @@
-"""What the indexes share: rows kept by reference, their streaming and checks, and the search of a small corpus."""
+"""What all indexes share: rows kept by reference, their streaming and checks, and the search of a small corpus."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +29,14 @@ class Rows:
     def __init__(self, dimensions: int) -> None:
         self.dimensions = dimensions
         self.largest_norm = 0.0
-        self._parts: list[NDArray[Any]] = []
+        self._parts: list[NDArray[np.floating]] = []
         self._small: NDArray[np.float64] | None = None
         self._measured = 0
 
     def __len__(self) -> int:
         return sum(len(part) for part in self._parts)
 
-    def add(self, vectors: NDArray[Any]) -> None:
+    def add(self, vectors: NDArray[np.floating]) -> None:
         """Append a block of rows."""
         check_width(vectors, self.dimensions, "passage")
         if isinstance(vectors, np.ndarray):  # coded rows stay coded, and are read as they are needed
@@ -49,7 +49,7 @@ class Rows:
         """Gather rows as float32."""
         return Embeddings(tuple(self._parts)).take(positions)
 
-    def blocks(self, size: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    def blocks(self, size: int) -> Iterator[tuple[int, NDArray[np.floating]]]:
         """Yield (first position, rows as they are stored): the cuts depend on the stored parts and `size` alone."""
         start = 0
         for part in self._parts:
@@ -59,7 +59,7 @@ class Rows:
                 start += len(block)
 
     def stream(self, size: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield (first position, rows as float32), without a copy where they are stored so; check what is new."""
+        """Yield (first position, rows as float32), without a copy if stored as such. New rows are checked."""
         for start, block in self.blocks(size):
             vectors = np.ascontiguousarray(block, dtype=np.float32)
             if start >= self._measured:
@@ -69,7 +69,7 @@ class Rows:
 
     @property
     def is_small(self) -> bool:
-        """Whether `search_small` should search them."""
+        """Whether there are so few rows that `search_small` is faster than an index."""
         return len(self) <= SMALL
 
     def error(self, arithmetic: Arithmetic = "fp32") -> float:
@@ -82,7 +82,7 @@ class Rows:
         return self._measured == len(self)
 
     def measured(self, smallest: float, largest: float, size: int) -> None:
-        """Take over the extreme norms of all rows from a device; on a bad one, find the row and refuse it."""
+        """Store the extreme norms of all rows that a device has measured. Find and refuse the row when one is bad."""
         if not (smallest > 0 and largest < np.inf):
             for _ in self.stream(size):
                 pass
@@ -109,7 +109,7 @@ class Rows:
 
 
 def empty_hits(queries: int, k: int) -> Hits:
-    """Make room for the hits of a search."""
+    """Return uninitialised arrays for the hits of a search."""
     return np.empty((queries, k), dtype=np.float32), np.empty((queries, k), dtype=np.int64)
 
 
@@ -128,7 +128,7 @@ def rounding_error(dimensions: int, arithmetic: Arithmetic = "fp32") -> float:
     return 1.01 * (steps * unit + 2.0**-24) + 3.1 * narrow + underflow
 
 
-def check_width(vectors: NDArray[Any], dimensions: int, side: str) -> None:
+def check_width(vectors: NDArray[np.floating], dimensions: int, side: str) -> None:
     """Refuse vectors of another width than the index."""
     if vectors.ndim != 2 or vectors.shape[1] != dimensions:
         msg = f"{side} vectors have the shape {vectors.shape}, not [n, {dimensions}]; encode both sides with one model"
@@ -156,7 +156,7 @@ def both_sides(gaps: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def norms(vectors: NDArray[np.float32], side: str, start: int = 0) -> NDArray[np.float32]:
-    """Measure the lengths of rows; refuses NaN, infinite and all-zero ones, which would give silent nonsense."""
+    """Return the lengths of rows. Refuse NaN, infinite and all-zero rows: their scores would be meaningless."""
     squares: NDArray[np.float32] = np.vecdot(vectors, vectors)
     bad = np.flatnonzero(~((squares > 0) & (squares < np.inf)))
     if len(bad):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 import torch
@@ -114,7 +113,7 @@ class _Lane:
         self.best: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._load = _PinnedLoader(device) if device.type == "cuda" else None
 
-    def offer(self, start: int, block: NDArray[Any], measure: bool) -> None:
+    def offer(self, start: int, block: NDArray[np.floating], measure: bool) -> None:
         """Search a block, in halves from where the device's memory does not suffice."""
         done = 0
         while done < len(block):
@@ -124,7 +123,7 @@ class _Lane:
             else:
                 self._halve(len(piece))
 
-    def _fits(self, start: int, piece: NDArray[Any], measure: bool) -> bool:
+    def _fits(self, start: int, piece: NDArray[np.floating], measure: bool) -> bool:
         # The caller goes on after this frame is gone: a traceback would keep the tensors alive that filled the memory.
         try:
             self._search(start, piece, measure)
@@ -132,7 +131,7 @@ class _Lane:
             return False
         return True
 
-    def _search(self, start: int, piece: NDArray[Any], measure: bool) -> None:
+    def _search(self, start: int, piece: NDArray[np.floating], measure: bool) -> None:
         raw = self._load(piece) if self._load else _tensor(piece).to(self.device)
         squares = self._measure(raw) if measure else self.squares
         passages = raw.to(self.dtype).T
@@ -169,7 +168,7 @@ class _PinnedLoader:
         self._buffers: list[tuple[torch.Tensor, torch.cuda.Event] | None] = [None, None]
         self._turn = 0
 
-    def __call__(self, block: NDArray[Any]) -> torch.Tensor:
+    def __call__(self, block: NDArray[np.floating]) -> torch.Tensor:
         self._turn ^= 1
         buffer, copied = self._buffer(block)
         copied.synchronize()  # the copy before the last, from this buffer, is over
@@ -182,7 +181,7 @@ class _PinnedLoader:
         moved.record_stream(working)
         return moved
 
-    def _buffer(self, block: NDArray[Any]) -> tuple[torch.Tensor, torch.cuda.Event]:
+    def _buffer(self, block: NDArray[np.floating]) -> tuple[torch.Tensor, torch.cuda.Event]:
         kept = self._buffers[self._turn]
         dtype = torch.float16 if block.dtype == np.float16 else torch.float32
         if kept is None or len(kept[0]) < len(block) or kept[0].dtype != dtype:
@@ -191,7 +190,7 @@ class _PinnedLoader:
         return kept
 
 
-def _tensor(array: NDArray[Any]) -> torch.Tensor:
+def _tensor(array: NDArray[np.floating]) -> torch.Tensor:
     """View an array as a tensor without a copy, a read-only memory map too: nothing here writes to it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

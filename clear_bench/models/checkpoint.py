@@ -1,4 +1,4 @@
-"""Find a checkpoint, check it, and give it a name that its weights decide. Nothing here imports torch."""
+"""Find a checkpoint, check it, and name it by a fingerprint of its weights. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import get_args
 
 from clear_bench.disk import sha256_file
 from clear_bench.documents import digest_of
@@ -24,7 +24,7 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 NO_PART = re.compile(
     r"manifest\.json|trainer_state\.json|data_config\.json|\w+_results\.json|(requirements|log)\w*\.txt"
 )
-"""Files that end like those and change none."""
+"""Files with such endings that change no vector."""
 OFFSET_POSITIONS = frozenset(
     {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer", "xmod", "roberta-prelayernorm"}
 )
@@ -42,8 +42,8 @@ def open_checkpoint(
 ) -> Checkpoint:
     """Find a folder, a hub id (`organisation/name@revision`) or `embedded:NAME`, check it and fingerprint it.
 
-    Raises `UsageError` for a name that leads nowhere, `CheckpointError` for what cannot be loaded safely, and
-    `EnvironmentFault` where the hub does not answer.
+    Raises `UsageError` for a name that stands for nothing, `CheckpointError` for a checkpoint that cannot be loaded
+    safely, and `EnvironmentFault` when the hub does not answer.
     """
     if settings.precision not in get_args(Precision):
         msg = f"unknown precision {settings.precision!r}; known: {', '.join(get_args(Precision))}"
@@ -80,7 +80,7 @@ def open_checkpoint(
         max_seq_length=length,
         precision=settings.precision,
         revision=revision,
-        licence=_licence(card),
+        licence=licence_of(card),
         trained_on=_trained_on(folder, card),
         truncate_dim=settings.truncate_dim,
         cache_digest=cache_digest,
@@ -88,14 +88,14 @@ def open_checkpoint(
 
 
 def truncated(cache_digest: str, truncate_dim: int | None) -> str:
-    """Give the fingerprint of a checkpoint from the name of its full vectors and the dimensions kept."""
+    """Return the fingerprint of a checkpoint whose vectors are truncated, from the digest of its full vectors."""
     return cache_digest if truncate_dim is None else digest_of({"vectors": cache_digest, "truncate_dim": truncate_dim})
 
 
 def sequence_length(folder: Path, wanted: int | None = None) -> int | None:
-    """Give the tokens a text may have, specials included, by sentence-transformers' rules; None where nothing says.
+    """Return how many tokens a text may have, specials included, by sentence-transformers' rules; None if unknown.
 
-    Raises `UsageError` where `wanted` is more than the model has positions for.
+    Raises `UsageError` when `wanted` is more than the model has positions for.
     """
     modules = read_modules(folder)
     root = folder / modules[0].path if modules else folder
@@ -115,8 +115,8 @@ def sequence_length(folder: Path, wanted: int | None = None) -> int | None:
     return min(limits, default=None)
 
 
-def _usable_positions(config: Mapping[str, Any], root: Path) -> int | None:  # Any: JSON
-    """Give the positions that tokens can have, as far as the configuration says."""
+def _usable_positions(config: Mapping[str, object], root: Path) -> int | None:
+    """Return the number of positions for tokens, or None if the configuration does not say."""
     positions = config.get("max_position_embeddings")
     if not isinstance(positions, int) or positions <= 0:
         return None
@@ -127,13 +127,13 @@ def _usable_positions(config: Mapping[str, Any], root: Path) -> int | None:  # A
     return usable
 
 
-def _has_table(config: Mapping[str, Any]) -> bool:  # Any: JSON
+def _has_table(config: Mapping[str, object]) -> bool:
     own_code = "auto_map" in config or config.get("position_embedding_type", "absolute") != "absolute"
     return config.get("model_type") in [*TABLED_POSITIONS] and not own_code
 
 
 def _own_length(path: Path) -> int | None:
-    """Read the length that sentence-transformers has saved; None where it says nothing."""
+    """Read the length that sentence-transformers has saved; None if there is none."""
     length = read_optional(path).get("max_seq_length")
     if length is None:
         return None
@@ -143,8 +143,8 @@ def _own_length(path: Path) -> int | None:
     return int(length)
 
 
-def read_card(folder: Path) -> dict[str, Any]:  # Any: YAML that others wrote
-    """Read the YAML head of a model card; empty where there is none that can be read."""
+def read_card(folder: Path) -> dict[str, object]:
+    """Read the YAML head of a model card. Return an empty dict when there is none that can be read."""
     path = folder / "README.md"
     if not path.is_file():
         return {}
@@ -157,13 +157,13 @@ def read_card(folder: Path) -> dict[str, Any]:  # Any: YAML that others wrote
         card = yaml.safe_load(match[1]) if match else {}
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         # PyYAML lets through what Python says of impossible dates, empty numbers and the like.
-        log.info("%s: the head of the model card is no YAML (%s)", path, error)
+        log.info("%s: the head of the model card is not YAML (%s)", path, error)
         return {}
     return card if isinstance(card, dict) else {}
 
 
 def _locate(spec: str, settings: ModelSettings) -> tuple[Path, str | None, str | None]:
-    """Give the local folder, the revision and the hub id (both only for a hub model) behind a name."""
+    """Return the local folder that a name stands for, and the revision and hub id of a hub model."""
     kind, _, name = spec.partition(":")
     if kind == "embedded":
         from clear_bench.models.embedded import build
@@ -213,24 +213,30 @@ def _is_part(path: Path, code: bool) -> bool:
     return is_pickle(path) or (path.suffix in PARTS and not NO_PART.fullmatch(path.name))
 
 
-def _similarity(saved: Mapping[str, Any], folder: Path) -> Similarity:  # Any: JSON
+def _similarity(saved: Mapping[str, object], folder: Path) -> Similarity:
     found = saved.get("similarity_fn_name") or "cosine"
-    for known in get_args(Similarity):
-        if found == known:
-            return cast("Similarity", known)
+    if known := known_similarity(found):
+        return known
     msg = f"{folder} compares vectors by {found!r}; clear-bench searches by cosine or dot: choose with --similarity"
     raise CheckpointError(msg)
 
 
-def _licence(card: Mapping[str, Any]) -> str | None:  # Any: YAML
+def known_similarity(name: object) -> Similarity | None:
+    """Return the similarity of that name; None where we do not search by it."""
+    return next((known for known in get_args(Similarity) if known == name), None)
+
+
+def licence_of(card: Mapping[str, object]) -> str | None:
+    """Return the licence that a model card names."""
     licence = card.get("license_name") or card.get("license")
     return ", ".join(strings_in(licence)) or None
 
 
-def _trained_on(folder: Path, card: Mapping[str, Any]) -> tuple[str, ...]:  # Any: YAML
+def _trained_on(folder: Path, card: Mapping[str, object]) -> tuple[str, ...]:
     """List training sets by name: those of our own training manifest, else of the model card."""
     path = folder / MANIFEST
-    manifest: Any = read_json(path) if path.is_file() else None  # Any: JSON
-    is_ours = isinstance(manifest, dict) and str(manifest.get("schema", "")).startswith("clear-bench/train/")
-    ours = manifest.get("trained_on") if is_ours else None
+    manifest = read_json(path) if path.is_file() else None
+    ours = None
+    if isinstance(manifest, dict) and str(manifest.get("schema", "")).startswith("clear-bench/train/"):
+        ours = manifest.get("trained_on")
     return tuple(strings_in(ours if ours is not None else card.get("datasets")))

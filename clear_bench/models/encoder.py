@@ -1,4 +1,4 @@
-"""Encodes texts with sentence-transformers, in length-sorted batches of about equal work."""
+"""Encode texts with sentence-transformers, in length-sorted batches of about equal work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import torch
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 AHEAD = 4096
 """Texts that are tokenised at once, while the device encodes those before them."""
 MEASURED_AFTER = 5.0
-"""Seconds of encoding before the device's peak is measured, which takes a part of a second."""
+"""Seconds of encoding before the device's peak is measured."""
 PROBES = (
     "a",
     "a text with many more words than the one beside it has, so that there is much to pad in the batch of both",
 )
 SAME = 0.99
-"""Cosine that the vector of a text keeps whatever it is batched with, in half precision too."""
+"""Least cosine between a text's vectors in different batches, in half precision too."""
 
 
 class SentenceEncoder:
@@ -79,7 +79,7 @@ class SentenceEncoder:
         return EncodedRows(vectors, sum(lengths), truncated, share)
 
     def _share(self, lengths: NDArray[np.int64], seconds: float) -> float | None:
-        """Say what share of the device's peak an encoding had; None where it is too short to measure the peak for."""
+        """Return the share of the device's peak that an encoding reached; None until enough was encoded to measure."""
         if self._peak is None:
             self._spent += seconds
             if self._spent < MEASURED_AFTER:
@@ -95,7 +95,7 @@ class SentenceEncoder:
         return None if math.isnan(share) else share
 
     def _tokenise(self, texts: list[str]) -> tuple[list[list[int]], int]:
-        """Give token ids, specials included, and how many texts were cut."""
+        """Return token ids, special tokens included, and how many texts were truncated."""
         with library_faults("the tokenizer cannot be used"):
             tokenizer: PreTrainedTokenizerFast = self.model.tokenizer
             backend, limit = tokenizer.backend_tokenizer, self.model.max_seq_length
@@ -108,7 +108,7 @@ class SentenceEncoder:
         return [encoding.ids for encoding in encodings], sum(bool(encoding.overflowing) for encoding in encodings)
 
     def _forward(self, ids: list[list[int]]) -> torch.Tensor:
-        """Run one batch; where the device's memory does not suffice, in halves."""
+        """Run one batch, in halves when the device has too little memory for it."""
         try:
             with library_faults("the model cannot encode", passing=(IndexError, torch.OutOfMemoryError)):
                 features = {name: self._to_device(array) for name, array in self._pad(ids).items()}
@@ -151,7 +151,7 @@ class SentenceEncoder:
         return tensor.to(self.device, non_blocking=True)
 
     def _by_library(self, texts: list[str], side: Side, prompt: str, advance: Advance) -> EncodedRows:
-        """Let sentence-transformers do it: routers, static embeddings, models with rules of their own."""
+        """Encode with sentence-transformers' own method: routers, static embeddings, models with rules of their own."""
         with self._library_pads_right(), library_faults("the model cannot encode", (torch.OutOfMemoryError,)):
             encode = self.model.encode_query if side == "query" else self.model.encode_document
             vectors = encode(texts, prompt=prompt, show_progress_bar=False, convert_to_tensor=True)
@@ -160,7 +160,7 @@ class SentenceEncoder:
 
     @contextmanager
     def _library_pads_right(self) -> Iterator[None]:
-        """Let sentence-transformers pad as we do, and leave the tokenizers as they were."""
+        """Make sentence-transformers pad as we do, and restore the tokenizers afterwards."""
         transformers = [module for module in self.model.modules() if isinstance(module, Transformer)]
         tokenizers = {id(one.tokenizer): one.tokenizer for one in transformers if one.tokenizer is not None}
         sides = {key: one.padding_side for key, one in tokenizers.items()}
@@ -196,7 +196,7 @@ class SentenceEncoder:
 
 
 def _is_foreign(module: torch.nn.Module) -> bool:
-    """Whether a module came with a checkpoint: its code may expect the padding where the tokenizer puts it."""
+    """Whether a module's code came with a checkpoint: it may expect padding on the tokenizer's side."""
     return not type(module).__module__.startswith(("sentence_transformers.", "transformers.", "torch.", "peft."))
 
 
@@ -215,8 +215,8 @@ def is_plain(model: SentenceTransformer) -> bool:
     )
 
 
-def batches(lengths: NDArray[Any], budget: int) -> Iterator[range]:  # Any: integers
-    """Cut texts, sorted from long to short, into batches of at most `budget` tokens, padding counted; one at least."""
+def batches(lengths: NDArray[np.integer], budget: int) -> Iterator[range]:
+    """Cut texts, sorted from long to short, into batches of at most `budget` tokens with padding, or of one text."""
     start = 0
     while start < len(lengths):
         stop = start + max(1, budget // max(1, int(lengths[start])))

@@ -1,4 +1,4 @@
-"""Words what libraries raise over files or texts that they cannot use."""
+"""Turn the errors that libraries raise over unusable files or texts into ours."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from clear_bench.errors import CheckpointError, EnvironmentFault, UserError
 
 NOT_THERE = frozenset({None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG})
-"""What an `OSError` says about a file of the checkpoint; other numbers are about the machine."""
+"""Error numbers that concern a file of the checkpoint; others concern the machine."""
 
 
 @contextmanager
 def library_faults(what: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Word whatever the libraries raise over files that they cannot use as one `UserError`; `passing` goes through.
+    """Turn any error that a library raises over an unusable file into one `UserError`, except those in `passing`.
 
     They raise nearly every class there is: `tokenizers` a bare `Exception`, or a panic that is none.
     """

@@ -1,4 +1,4 @@
-"""Tells what kind of model a checkpoint folder holds, from its files alone."""
+"""Tell from its files alone what kind of model a checkpoint folder holds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 class Found(NamedTuple):
-    """The kind of a checkpoint, and what in the folder says so."""
+    """The kind of a checkpoint, and the sign in the folder that shows it."""
 
     kind: Kind
     sign: str
@@ -57,7 +57,7 @@ CLASSES = {
     "HierarchicalTokenPooling": Kind.MULTI_VECTOR,
     "LogitScore": Kind.CROSS_ENCODER,
 }
-"""Modules of their own, wherever they are imported from."""
+"""Class names of modules that only this kind of model has."""
 TASKS = {
     "sequence-classification": Kind.CROSS_ENCODER,
     "text-generation": Kind.CROSS_ENCODER,
@@ -65,7 +65,7 @@ TASKS = {
     "fill-mask": Kind.SPARSE,
     "retrieval": Kind.MULTI_VECTOR,
 }
-"""What a transformer module is loaded for, where that is not `feature-extraction`."""
+"""`transformer_task` of a module -> kind; dense models have `feature-extraction`."""
 PYLATE = ("query_prefix", "document_prefix", "do_query_expansion", "skiplist_words")
 """Settings that only PyLate writes."""
 ARCHITECTURES = {"ForSequenceClassification": Kind.CROSS_ENCODER, "ColBERT": Kind.MULTI_VECTOR}
@@ -76,7 +76,7 @@ def kind_of(folder: Path) -> Found:
     """Tell the kind of a checkpoint folder: the first sign of another kind than a dense model decides.
 
     A plain masked language model is a dense model, with mean pooling: a common baseline. Raises `CheckpointError` for
-    a folder that is no checkpoint, and for a `model_type` that nobody knows.
+    a folder that is not a checkpoint, and for an unknown `model_type`.
     """
     modules = read_modules(folder)
     signs = (*_by_settings(folder), *_by_modules(folder, modules), *_by_architecture(folder, modules))
@@ -84,7 +84,7 @@ def kind_of(folder: Path) -> Found:
 
 
 def refuse_other_kinds(folder: Path) -> None:
-    """Refuse what loads, but is no model with one vector per text: the rest of it would be dropped in silence."""
+    """Refuse a model that loads but does not give one vector per text: its other parts would be dropped silently."""
     found = kind_of(folder)
     if found.kind != Kind.DENSE:
         msg = (
@@ -99,7 +99,7 @@ def _by_settings(folder: Path) -> Iterable[Found]:
     saved = read_optional(path)
     family = saved.get("model_type", "SentenceTransformer")
     if not isinstance(family, str) or family not in MODEL_TYPES:
-        msg = f"{path}: model_type {family!r} is none of {', '.join(MODEL_TYPES)}"
+        msg = f"{path}: model_type {family!r} is not one of {', '.join(MODEL_TYPES)}"
         raise CheckpointError(msg)
     yield Found(MODEL_TYPES[family], f"model_type {family} in {path.name}")
     if own := [key for key in PYLATE if key in saved]:

@@ -1,4 +1,4 @@
-"""Prompts of models on the hub as mteb's model metadata has them, by mteb's own rules for retrieval."""
+"""Look up the prompts of hub models in mteb's model metadata, by mteb's own rules for retrieval."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ RETRIEVAL: Mapping[str, tuple[str, ...]] = {
     "query": ("Retrieval-query", "Retrieval", "query"),
     "document": ("Retrieval-document", "Retrieval", "document"),
 }
-"""Names under which mteb looks for the prompt of a side of a retrieval task, the first that is there counts."""
+"""Names under which mteb looks for the prompt of a side of a retrieval task, the first match counts."""
 TEXT_LOADERS = frozenset(
     {"SentenceTransformerEncoderWrapper", "NomicWrapper", "UAEWrapper", "CDEWrapper", "RepLLaMAModel"}
 )
-"""Loaders of mteb that put `model_prompts` before the text; to others they are names that their own code knows."""
+"""Loaders of mteb that put `model_prompts` before the text. For other loaders they are names that their code knows."""
 KEYS = ("model_prompts", "instruction_template")
 
 Settings = Mapping[str, Any]  # Any: arguments of loaders, among them functions
 
 
 def known_prompts(name: str, saved: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Look a hub id up in mteb's model metadata; empty where mteb is not installed or says nothing.
+    """Look a hub id up in mteb's model metadata. Return an empty dict without mteb, or when it has no prompts for it.
 
     `saved` are the prompts that the checkpoint carries: for some models mteb says which of them to use. The query's may
     hold `{instruction}`. Importing mteb takes seconds, so its sources are searched for the id first.
@@ -47,7 +47,7 @@ def known_prompts(name: str, saved: Mapping[str, str] | None = None) -> dict[str
 
 
 def _pick(found: Mapping[str, str], side: str, saved: Mapping[str, str], by_text: bool) -> str:
-    """Give the prompt of a side: a text, or the name of one that the checkpoint carries."""
+    """Return the prompt of a side. mteb gives its text, or the name of a prompt that the checkpoint carries."""
     value = next((found[name] for name in RETRIEVAL[side] if name in found), "")
     return saved.get(value, value.removesuffix("{text}") if by_text else "")
 

@@ -1,4 +1,4 @@
-"""What a checkpoint folder is made of: its modules, wherever they are named, and every file that belongs to them."""
+"""List the parts of a checkpoint folder: its modules, and every file that belongs to them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clear_bench.errors import CheckpointError
 
@@ -18,16 +18,14 @@ PARTS = frozenset({".json", ".safetensors", ".txt", ".model", ".jinja", ".tiktok
 ROUTERS = frozenset({"Router", "Asym"})
 """Classes of modules that hold modules in folders of their own, named in a file beside them."""
 MAX_DEPTH = 8
-"""Routers inside routers; more is a folder that holds itself by a link."""
+"""Depth of Routers inside Routers; a deeper one is a folder that contains itself by a link."""
 INDEXES = (".safetensors.index.json", ".bin.index.json")
 """Endings of files that name the parts of large weights."""
 LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 SAVED_SETTINGS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs")
-"""Where sentence-transformers keeps what it hands on to transformers."""
+"""Keys under which sentence-transformers keeps arguments for transformers."""
 LEADS_ELSEWHERE = re.compile(r"\w+_file|\w*name_or_path|adapter_kwargs|config|state_dict")
-"""Settings among those that would have something else loaded than the files that are found here."""
-
-Json = Any  # JSON documents that others wrote
+"""Settings among those that load something else than the files in this folder."""
 
 
 class Module(NamedTuple):
@@ -43,21 +41,21 @@ class Module(NamedTuple):
         return self.type.rpartition(".")[2]
 
 
-def read_json(path: Path) -> Json:
-    """Parse a JSON file; raises `CheckpointError` with the place of a mistake."""
+def read_json(path: Path) -> object:
+    """Parse a JSON file. Raise `CheckpointError` with the place of a mistake."""
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text)
         if LONE_SURROGATE.search(text):
-            json.dumps(content, ensure_ascii=False).encode()  # half a character is no text
+            json.dumps(content, ensure_ascii=False).encode()  # half a character is not text
     except (ValueError, OSError, RecursionError) as error:
         msg = f"{path} cannot be read as JSON: {error}"
         raise CheckpointError(msg) from error
     return content
 
 
-def read_optional(path: Path) -> dict[str, Json]:
-    """Parse a JSON object, empty where there is no such file."""
+def read_optional(path: Path) -> dict[str, object]:
+    """Parse a JSON object. Return an empty one when there is no such file."""
     content = read_json(path) if path.is_file() else {}
     if not isinstance(content, dict):
         msg = f"{path} holds a JSON {type(content).__name__}; expected an object, {{...}}"
@@ -65,8 +63,8 @@ def read_optional(path: Path) -> dict[str, Json]:
     return content
 
 
-def part_of(content: Mapping[str, Json], key: str, path: Path) -> dict[str, Json]:
-    """Give the object under a key of a JSON object, empty where there is none."""
+def part_of(content: Mapping[str, object], key: str, path: Path) -> dict[str, object]:
+    """Return the object under a key of a JSON object, or an empty one when the key is missing."""
     part = content.get(key)
     if part is not None and not isinstance(part, dict):
         msg = f"{path}: {key!r} is {part!r:.100}; expected an object, {{...}}"
@@ -74,8 +72,8 @@ def part_of(content: Mapping[str, Json], key: str, path: Path) -> dict[str, Json
     return part or {}
 
 
-def strings_in(value: Json) -> list[str]:
-    """Read a field that others write as one string or as a list; what is no text is passed over."""
+def strings_in(value: object) -> list[str]:
+    """Read a field that others write as one string or as a list; anything that is not text is ignored."""
     items = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     return [item for item in items if isinstance(item, str) and item.encode("utf-8", "replace").decode() == item]
 
@@ -92,17 +90,18 @@ def read_modules(folder: Path) -> list[Module]:
     if (folder / "config.json").is_file():
         return []
     msg = (
-        f"{folder} is no checkpoint: it has neither modules.json (sentence-transformers) nor config.json (transformers)"
+        f"{folder} is not a checkpoint: it has neither modules.json (sentence-transformers) "
+        "nor config.json (transformers)"
     )
     raise CheckpointError(msg)
 
 
-def _is_module(line: Mapping[str, Json]) -> bool:
+def _is_module(line: Mapping[str, object]) -> bool:
     return isinstance(line.get("type"), str) and isinstance(line.get("path"), str)
 
 
 def _with_parts(folder: Path, module: Module, named_in: Path, depth: int) -> Iterator[Module]:
-    """Give a module, and after it those that it holds where it is a Router."""
+    """Yield a module, and after it the modules inside it when it is a Router."""
     _refuse_outside(folder, module.path, named_in)
     yield module
     inner = folder / module.path
@@ -116,7 +115,7 @@ def _with_parts(folder: Path, module: Module, named_in: Path, depth: int) -> Ite
 
 
 def _refuse_outside(folder: Path, name: str, named_in: Path) -> None:
-    """Refuse a name that leads out of the checkpoint, by its words or by a link."""
+    """Refuse a path that leads out of the checkpoint, by its parts or by a link."""
     windows = PureWindowsPath(name)
     if windows.anchor or PurePosixPath(name).is_absolute() or ".." in windows.parts or "\0" in name:
         msg = f"{named_in}: the path {name!r} leads out of the checkpoint"
@@ -125,7 +124,7 @@ def _refuse_outside(folder: Path, name: str, named_in: Path) -> None:
 
 
 def refuse_link_outside(folder: Path, path: Path) -> None:
-    """Refuse a file or folder that lies elsewhere; in a hub's cache, its store of files belongs to the checkpoint."""
+    """Refuse a link to a file or folder elsewhere. In a hub's cache, the blobs belong to the checkpoint."""
     try:
         target, home = path.resolve(), folder.resolve()
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -144,9 +143,10 @@ def refuse_link_outside(folder: Path, path: Path) -> None:
 
 
 def model_files(folder: Path, modules: list[Module]) -> list[Path]:
-    """List what the model is loaded from: the files of the root, all below the module folders, and weights named.
+    """List the files that the model is loaded from: those of the root and of module folders, and weights by name.
 
-    Hidden files and folders inside of those are no part. Raises `CheckpointError` for what lies outside the folder.
+    Hidden files and folders inside module folders do not belong to it. Raises `CheckpointError` for a file outside the
+    checkpoint folder.
     """
     files = {path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")}
     for inner in {PurePosixPath(module.path) for module in modules} - {PurePosixPath()}:
@@ -159,7 +159,7 @@ def model_files(folder: Path, modules: list[Module]) -> list[Path]:
 
 
 def _below(folder: Path, place: Path, seen: frozenset[Path]) -> Iterator[Path]:
-    """Walk a module folder, links included; hidden files and folders in it are passed over."""
+    """Walk a module folder, links included, hidden files and folders excluded."""
     refuse_link_outside(folder, place)
     if not place.is_dir() or place.resolve() in seen:
         return
@@ -175,9 +175,10 @@ def _below(folder: Path, place: Path, seen: frozenset[Path]) -> Iterator[Path]:
 def _weights_named_in(folder: Path, file: Path) -> list[Path]:
     """List the weight files that an index or a configuration names, which may lie anywhere below its folder.
 
-    Safetensors have to be there. Of pickles, whose index alone may have been fetched from a hub, those that are.
+    All safetensors files must exist. Of pickles only the existing ones are listed: a hub fetch may bring their index
+    alone.
     """
-    names: list[Json] = []
+    names: list[object] = []
     if file.name.endswith(INDEXES):
         names = list(part_of(read_optional(file), "weight_map", file).values())
     elif file.name == "config.json":
@@ -198,7 +199,7 @@ def _weights_named_in(folder: Path, file: Path) -> list[Path]:
 
 
 def refuse_other_sources(folder: Path, modules: list[Module]) -> None:
-    """Refuse a checkpoint whose own settings have weights or a tokenizer loaded from somewhere else."""
+    """Refuse a checkpoint whose settings load weights or a tokenizer from somewhere else."""
     for place in {folder, *(folder / module.path for module in modules)}:
         if (place / "adapter_config.json").is_file():
             base = read_optional(place / "adapter_config.json").get("base_model_name_or_path", "its base model")

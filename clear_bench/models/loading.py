@@ -1,4 +1,4 @@
-"""Loads the weights of a checkpoint with sentence-transformers, and refuses what would be filled in at random."""
+"""Load the weights of a checkpoint with sentence-transformers. Refuse weights with gaps, which it fills at random."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load_encoder(
     checkpoint: Checkpoint,
     settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
 ) -> SentenceEncoder:
-    """Load a checkpoint that `open_checkpoint` has checked; raises `CheckpointError` when it does not load."""
+    """Load a checkpoint that `open_checkpoint` has checked. Raise `CheckpointError` when it does not load."""
     if checkpoint.path is None:
         msg = f"{checkpoint.name!r} has no weights to load: it stands for an object or for precomputed vectors"
         raise UsageError(msg)
@@ -55,7 +55,7 @@ def load_encoder(
 
 
 def check_device(device: str | None) -> str | None:
-    """Refuse a device that is not there before the weights are read."""
+    """Return the device. Refuse one that does not exist before the weights are read."""
     try:
         wanted = torch.device(device or "cpu")
     except RuntimeError as error:
@@ -74,7 +74,7 @@ def check_device(device: str | None) -> str | None:
 
 @contextmanager
 def _no_loading_bar() -> Iterator[None]:
-    """Keep transformers' bar for loading weights off stderr: ours tells the progress."""
+    """Hide transformers' progress bar for loading weights: we show our own."""
     from transformers.utils import logging as transformers_logging
 
     shown = transformers_logging.is_progress_bar_enabled()
@@ -88,7 +88,7 @@ def _no_loading_bar() -> Iterator[None]:
 
 @contextmanager
 def _loading_report() -> Iterator[list[str]]:
-    """Collect what transformers reports about the weights instead of printing it: it fills gaps with random numbers."""
+    """Collect transformers' report on the weights instead of printing it. It tells which gaps were filled at random."""
     logger, report = logging.getLogger("transformers.modeling_utils"), list[str]()
 
     def collect(record: logging.LogRecord) -> bool:
@@ -107,7 +107,7 @@ def _loading_report() -> Iterator[list[str]]:
 
 
 def _refuse_missing(report: list[str], checkpoint: Checkpoint) -> None:
-    """Refuse weights with gaps; the pooler of a plain transformer is no part of its token vectors."""
+    """Refuse weights with gaps; the pooler of a plain transformer plays no part in its token vectors."""
     missing = [name for text in report for name in MISSING.findall(text) if "pooler" not in name]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""

@@ -1,4 +1,4 @@
-"""Takes models that are no checkpoint on disk: an object with `encode`, or a loaded SentenceTransformer."""
+"""Use a model in memory instead of a checkpoint: an object with `encode`, or a loaded SentenceTransformer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PROBES = ["clear-bench", "Wie spät ist es?", "今天天气怎么样？"]
 
 
 class ObjectEncoder:
-    """Encodes with any object whose `encode` takes a list of strings and gives one vector for each."""
+    """Encodes with any object whose `encode` takes a list of strings and returns one vector for each."""
 
     def __init__(self, model: Any) -> None:  # Any: duck-typed, see the module
         self.model = model
@@ -58,7 +58,7 @@ class ObjectEncoder:
         return EncodedRows(np.concatenate(parts))
 
     def vectors(self, texts: list[str]) -> NDArray[np.float32]:
-        """Give one vector per text, [n, d]; raises `CheckpointError` when the object gives anything else."""
+        """Return one vector per text, [n, d]. Raise `CheckpointError` when the object returns anything else."""
         given = self.model.encode(texts)
         vectors = _to_array(given) if not isinstance(given, list) else np.stack([_to_array(one) for one in given])
         if vectors.ndim != 2 or len(vectors) != len(texts):
@@ -76,7 +76,7 @@ def from_object(
     *,
     name: str | None = None,
 ) -> tuple[Checkpoint, SentenceEncoder | ObjectEncoder]:
-    """Give a checkpoint and an encoder for a model in memory.
+    """Return a checkpoint and an encoder for a model in memory.
 
     A SentenceTransformer has the fingerprint of the folder that it came from where its weights are still those, and
     else one of its weights; any other object has one of its name and of the vectors of a few probe texts. Raises
@@ -129,15 +129,15 @@ class _Tensor(Protocol):
     def numpy(self) -> NDArray[np.float32]: ...
 
 
-def _to_array(given: Sequence[float] | NDArray[np.floating[Any]] | _Tensor) -> NDArray[np.float32]:
-    """Take NumPy arrays, torch tensors of any device and precision, and plain lists."""
+def _to_array(given: Sequence[float] | NDArray[np.floating] | _Tensor) -> NDArray[np.float32]:
+    """Convert a NumPy array, a torch tensor of any device and precision, or a plain list."""
     if hasattr(given, "detach"):
         given = given.detach().float().cpu().numpy()
     return np.asarray(given, dtype=np.float32)
 
 
 def _content(model: SentenceTransformer) -> str:
-    """Hash what decides the vectors: modules, weights, tokenizer."""
+    """Hash everything that decides the vectors: modules, weights, tokenizer."""
     import torch
 
     content = hashlib.sha256(f"{model!r} {model.truncate_dim}".encode())
@@ -161,7 +161,7 @@ def _library_encoder(model: SentenceTransformer, batch_tokens: int | None) -> Se
 
 
 def _as_in_its_folder(model: SentenceTransformer, content: str, settings: ModelSettings) -> Checkpoint | None:
-    """Open the folder that a model was loaded from; None where that is gone or holds another model by now.
+    """Open the folder that a model was loaded from. Return None if it is gone or holds another model by now.
 
     The folder is loaded once more for it: which tensor of a file is which of the model's, only the library knows.
     """

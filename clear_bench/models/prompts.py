@@ -1,4 +1,4 @@
-"""The text put before queries and passages: from the checkpoint, else from mteb's model metadata, else from flags."""
+"""Choose the text put before queries and passages: from flags, the checkpoint, or mteb's model metadata."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from clear_bench.types import Checkpoint
 log = logging.getLogger(__name__)
 
 DEFAULT_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
-"""What the authors of e5-instruct, Qwen3-Embedding and gte-Qwen2-instruct put where a task says nothing."""
+"""Default of the authors of e5-instruct, Qwen3-Embedding and gte-Qwen2-instruct for tasks without an instruction."""
 INSTRUCT = "Instruct: {instruction}\nQuery: "
 OWN_INSTRUCTION = re.compile(r"Instruct: (?P<instruction>[^{}]+?)(?P<rest>\s*\nQuery: ?)")
 
 
 class Family(NamedTuple):
-    """Models that were trained with prompts, and which."""
+    """A family of models that were trained with prompts."""
 
     name: str
     pattern: str
-    """Regular expression, searched without regard to case in the names a checkpoint goes by."""
+    """Regular expression, searched case-insensitively in the names of a checkpoint."""
     query: str
     passage: str = ""
 
@@ -44,18 +44,18 @@ FAMILIES = (
     Family("nomic-embed", r"nomic-embed|modernbert-embed", "search_query: ", "search_document: "),
     Family("EmbeddingGemma", r"embeddinggemma", "task: search result | query: ", "title: none | text: "),
 )
-"""The first that fits counts. Only instruction templates are applied unasked; for the others a warning is given."""
+"""The first match counts. Only instruction templates are applied unasked; for the others a warning is given."""
 
 
 def query_prompt(checkpoint: Checkpoint, instruction: str | None = None) -> str:
-    """Give the text put before each query; a task's instruction fills the template of a model that takes one."""
+    """Return the text put before each query. A task's instruction fills the template of a model that takes one."""
     template = checkpoint.prompts.get("query", "")
     default = checkpoint.prompts.get("instruction", DEFAULT_INSTRUCTION)
     return template.replace("{instruction}", instruction or default)
 
 
 def passage_prompt(checkpoint: Checkpoint) -> str:
-    """Give the text put before each passage."""
+    """Return the text put before each passage."""
     return checkpoint.prompts.get("passage", "")
 
 
@@ -68,10 +68,10 @@ def settle(
     *,
     is_hub_id: bool = False,
 ) -> dict[str, str]:
-    """Settle the prompts of a checkpoint: flags win, then what it carries itself, then what mteb knows of the hub id.
+    """Choose the prompts of a checkpoint: flags first, then those it carries, then those that mteb knows by hub id.
 
-    Logs a warning where none of the prompts that it carries is used, and where a family that was trained with prompts
-    runs without.
+    Logs a warning when none of the prompts that it carries is used, and when a family that was trained with prompts
+    runs without them.
     """
     found, is_open = saved_prompts(saved), True
     if not any(found.values()) and is_hub_id and (query is None or passage is None):
@@ -90,7 +90,7 @@ def settle(
 
 
 def _warn_of_none(name: str, saved: Mapping[str, str], family: Family | None) -> None:
-    """Say that a model runs without prompts where it carries some, or where its family was trained with some."""
+    """Warn that a model runs without prompts although it carries some, or although its family was trained with some."""
     if unused := {key: text for key, text in saved.items() if text}:
         shown = ", ".join(f"{key} {text!r}" for key, text in sorted(unused.items())[:8])
         log.warning(
@@ -125,7 +125,7 @@ def saved_prompts(saved: Mapping[str, str]) -> dict[str, str]:
 
 
 def carried(prompts: object, where: str) -> dict[str, str]:
-    """Read the prompts of a checkpoint by name; those that are null count as empty, as in sentence-transformers."""
+    """Read the prompts of a checkpoint by name. Null counts as empty, as in sentence-transformers."""
     texts = {} if prompts is None else prompts
     if not isinstance(texts, dict) or not all(isinstance(text, str | None) for text in texts.values()):
         msg = f"{where}: prompts are {prompts!r:.200}; expected an object of texts by name"
@@ -134,7 +134,7 @@ def carried(prompts: object, where: str) -> dict[str, str]:
 
 
 def find_family(names: Iterable[str]) -> Family | None:
-    """Find the family that a checkpoint's names speak of."""
+    """Find the family that a checkpoint's names point to."""
     text = " ".join(names)
     return next((family for family in FAMILIES if re.search(family.pattern, text, re.IGNORECASE)), None)
 

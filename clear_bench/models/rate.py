@@ -1,4 +1,4 @@
-"""How well a device is used: the arithmetic of an encoding beside what the device does at best."""
+"""Measure how well a device is used: operations of an encoding relative to the device's peak."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MATRIX = {"cpu": 1024, "cuda": 8192}
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Measure the best of ten products of two square matrices, in operations a second: the device's peak, for us."""
+    """Measure the fastest of ten matrix products, in operations per second: what we call the device's peak."""
     size = MATRIX.get(device.type, 2048)
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best = float("inf")
@@ -28,9 +28,9 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def operations(body: Any, lengths: NDArray[np.int64]) -> float:
-    """Count the multiplications and additions of encoding texts of these lengths: matrices, scores and their use.
+    """Count the multiplications and additions of encoding texts of these lengths, attention included.
 
-    `body` is a model of transformers. Padding is no work.
+    `body` is a transformers model. Padding is not counted.
     """  # Any: transformers has no type for a model with a configuration
     config = body.config.get_text_config()
     matrices = sum(layer.weight.numel() for layer in _layers(body))
@@ -39,7 +39,7 @@ def operations(body: Any, lengths: NDArray[np.int64]) -> float:
 
 
 def _layers(body: torch.nn.Module) -> list[torch.nn.Linear]:
-    """List the matrices that every token goes through; a pooler sees one token a text."""
+    """List the matrices that every token passes through. A pooler sees one token per text."""
     return [m for name, m in body.named_modules() if isinstance(m, torch.nn.Linear) and "pooler" not in name]
 
 

@@ -1,4 +1,4 @@
-"""What an encoder gives for some rows of a text set."""
+"""The vectors that an encoder returns for some rows of a text set."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedRows:
-    """Vectors as the model gives them, in the order of the texts, not normalised by us yet."""
+    """Vectors as the model returns them, in the order of the texts, before we normalise them."""
 
     vectors: NDArray[np.float32]
     """[n, d]."""
     tokens: int | None = None
-    """Tokens encoded, specials included, padding not; None where the encoder does not count."""
+    """Tokens encoded, with special tokens, without padding; None if the encoder does not count them."""
     truncated: int | None = None
-    """Texts that had more tokens than the model reads."""
+    """Texts that were truncated: they had more tokens than the model reads."""
     share: float | None = None
-    """Arithmetic a second over what the device does at best; None where it was not measured."""
+    """Operations per second relative to the device's peak; None if that was not measured."""
 
 
 def strings(texts: Texts, rows: range) -> list[str]:
-    """Give some rows as Python strings."""
+    """Return some rows as Python strings."""
     column: list[str] = texts.text.slice(rows.start, len(rows)).to_pylist()
     return column
 
 
 def mean_bytes(texts: Texts) -> float:
-    """Give the bytes of a text on average, of its place in the column too; passages take longer than queries."""
+    """Return the mean bytes of a text in its Arrow column, offsets included: a measure of the work that it takes."""
     return float(texts.text.nbytes / max(1, len(texts)))

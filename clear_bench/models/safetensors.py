@@ -31,7 +31,7 @@ def check_safetensors(path: Path) -> None:
             msg = f"{path} is a Git LFS pointer, not the weights: run `git lfs pull` in its repository"
             raise CheckpointError(msg)
         if len(start) < 8 or length > HEADER_LIMIT or 8 + length > size:
-            msg = f"{path} is not a whole safetensors file ({size:,} bytes): its header is missing or cut; copy it"
+            msg = f"{path} is not a whole safetensors file ({size:,} bytes): its header is missing or cut"
             raise CheckpointError(msg)
         promised = 8 + length + _data_bytes(file.read(length), path)
     if promised != size:

@@ -1,4 +1,4 @@
-"""Look through a checkpoint folder before anything is loaded: no pickles, no foreign code, whole weight files."""
+"""Check a checkpoint folder before anything is loaded: no pickles, no code of others, whole weight files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ READ_FIRST = ("model.safetensors", "model.safetensors.index.json")
 
 
 def scan(folder: Path, *, allow_pickle: bool, trust_remote_code: bool, twins: bool = False) -> list[Path]:
-    """Give the files that belong to the model (root and module folders), after every check that needs no torch.
+    """Return the files that belong to the model (root and module folders), after every check that needs no torch.
 
-    With `twins`, a pickle beside safetensors of the same folder is passed over: it is never read. Raises
-    `CheckpointError` for a folder that is no checkpoint, damaged weights, and pickles or code without their flag.
+    With `twins`, a pickle beside safetensors of the same folder is ignored: it is never read. Raises
+    `CheckpointError` for a folder that is not a checkpoint, damaged weights, and pickles or code without their flag.
     """
     modules = read_modules(folder)
     refuse_other_kinds(folder)

@@ -1,4 +1,4 @@
-"""What a checkpoint's files say about its size, and how it cuts texts into tokens; no weights are loaded."""
+"""Read the size of a checkpoint from its files, and count tokens with its tokenizer; no weights are loaded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clear_bench.errors import CheckpointError, MissingExtraError
 from clear_bench.models.faults import library_faults
@@ -15,7 +14,7 @@ from clear_bench.models.safetensors import tensor_shapes
 from clear_bench.types import Checkpoint
 
 Tokenise = Callable[[Sequence[str]], list[int]]
-"""Counts the tokens of each text, specials included, as the model would read them."""
+"""Counts the tokens of each text as the model would read them, special tokens included."""
 
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 2048, 32768
 """On a CPU the activations of a batch should stay in the cache; a GPU wants a full device."""
@@ -36,7 +35,7 @@ class Shape:
 
 
 def default_batch_tokens(device: str | None) -> int:
-    """Give the tokens of one encoding batch, padding counted, on `cpu` (or None), `cuda`, `cuda:1`, `mps`."""
+    """Return the tokens of one encoding batch, padding included, on `cpu` (or None), `cuda`, `cuda:1`, `mps`."""
     return CPU_BATCH_TOKENS if (device or "cpu").startswith("cpu") else GPU_BATCH_TOKENS
 
 
@@ -50,7 +49,7 @@ def read_shape(checkpoint: Checkpoint) -> Shape:
 
 
 def read_width(checkpoint: Checkpoint) -> int | None:
-    """Read the width of a checkpoint's vectors from its configuration; None where that does not say, or it has none."""
+    """Read the width of a checkpoint's vectors from its configuration, or None if that does not say."""
     try:
         return checkpoint.truncate_dim or _widths(_folder(checkpoint))[1]
     except CheckpointError:
@@ -64,8 +63,8 @@ def _folder(checkpoint: Checkpoint) -> Path:
     return checkpoint.path
 
 
-def _widths(folder: Path) -> tuple[Mapping[str, Any], int]:  # Any: JSON
-    """Give the transformer's configuration, and the width of the vectors before any is cut."""
+def _widths(folder: Path) -> tuple[Mapping[str, object], int]:
+    """Return the transformer's configuration and the width of the vectors before any is truncated."""
     modules = [folder / module.path for module in read_modules(folder)]
     config = read_optional((modules[0] if modules else folder) / "config.json")
     # The last module that names a width decides: a pooling layer, or a dense layer after it.
@@ -78,12 +77,12 @@ def _widths(folder: Path) -> tuple[Mapping[str, Any], int]:  # Any: JSON
     return config, full
 
 
-def _hidden(config: Mapping[str, Any]) -> int:  # Any: JSON
+def _hidden(config: Mapping[str, object]) -> int:
     return _number(config.get("hidden_size")) or _number(config.get("d_model"))
 
 
 def open_tokeniser(checkpoint: Checkpoint) -> Tokenise | None:
-    """Open the checkpoint's fast tokenizer; None where it has no tokenizer.json."""
+    """Open the checkpoint's fast tokenizer. Return None when it has no tokenizer.json."""
     folder = checkpoint.path
     found = sorted(folder.glob("**/tokenizer.json")) if folder else []
     if not found:
@@ -112,7 +111,7 @@ def _number(value: object) -> int:
 
 
 def _parameters(folder: Path) -> int:
-    """Count the numbers in the weights; pickled ones are not opened, and are taken for float32."""
+    """Count the parameters. Pickled weights are not opened; they are assumed to be float32."""
     shapes = [shape for path in folder.glob("**/*.safetensors") for shape in tensor_shapes(path)]
     if shapes:
         return sum(map(math.prod, shapes))

@@ -1,4 +1,4 @@
-"""Takes vectors that were computed elsewhere, in place of a model.
+"""Use vectors that were computed elsewhere instead of a model.
 
     DIR/queries/<language>.npy      [queries, d], rows in the order of the collection's ids
     DIR/passages/<language>.npy     [passages, d]
@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +22,12 @@ from clear_bench.disk import sha256_file
 from clear_bench.documents import digest_of
 from clear_bench.errors import CheckpointError, UsageError
 from clear_bench.json_schema import violation
-from clear_bench.models.checkpoint import truncated
-from clear_bench.models.layout import read_optional
+from clear_bench.models.checkpoint import known_similarity, truncated
+from clear_bench.models.layout import read_optional, strings_in
 from clear_bench.models.rows import Advance, EncodedRows
 from clear_bench.registry import refuse_unknown_keys
 from clear_bench.store.npy import open_npy
-from clear_bench.types import Checkpoint, Side, Similarity, Texts
+from clear_bench.types import Checkpoint, Side, Texts
 
 FOLDERS: Mapping[Side, str] = {"query": "queries", "passage": "passages"}
 ABOUT = "vectors.json"
@@ -43,14 +42,14 @@ _ABOUT = {
 
 
 def open_vectors(folder: Path, *, name: str | None = None, truncate_dim: int | None = None) -> Checkpoint:
-    """Fingerprint a folder of vectors; raises `CheckpointError` when it does not have the layout above."""
+    """Fingerprint a folder of vectors. Raise `CheckpointError` when it does not have the layout above."""
     about = read_optional(folder / ABOUT)
     refuse_unknown_keys(about, ("name", "similarity", "licence", "trained_on"), str(folder / ABOUT), CheckpointError)
     if problem := violation(about, _ABOUT, str(folder / ABOUT)):
         raise CheckpointError(problem)
-    similarity = about.get("similarity", "cosine")
-    if similarity not in get_args(Similarity):
-        msg = f"{folder / ABOUT}: similarity {similarity!r} is neither 'cosine' nor 'dot'"
+    similarity = known_similarity(about.get("similarity", "cosine"))
+    if similarity is None:
+        msg = f"{folder / ABOUT}: similarity {about['similarity']!r} is neither 'cosine' nor 'dot'"
         raise CheckpointError(msg)
     lines = {}
     for side in FOLDERS:
@@ -65,8 +64,8 @@ def open_vectors(folder: Path, *, name: str | None = None, truncate_dim: int | N
         weights_digest=content,
         prompts={"query": "", "passage": ""},
         similarity=similarity,
-        licence=about.get("licence"),
-        trained_on=tuple(about.get("trained_on") or ()),
+        licence=", ".join(strings_in(about.get("licence"))) or None,
+        trained_on=tuple(strings_in(about.get("trained_on"))),
         truncate_dim=truncate_dim,
         cache_digest=digest,
         is_by_row=True,
@@ -95,14 +94,14 @@ def find_vectors(folder: Path, side: Side) -> dict[str, Path]:
 
 
 class VectorReader:
-    """Gives the rows of precomputed vectors as an encoder would."""
+    """Returns the rows of precomputed vectors as an encoder would."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._checked: dict[tuple[Side, str, str], NDArray[Any]] = {}  # Any: floats of any width
+        self._checked: dict[tuple[Side, str, str], NDArray[np.floating]] = {}
 
     def encode(self, texts: Texts, rows: range, side: Side, prompt: str, advance: Advance) -> EncodedRows:
-        """Read some rows; raises `CheckpointError` when the file does not fit the texts."""
+        """Read some rows. Raise `CheckpointError` when the file does not fit the texts."""
         key = (side, texts.language, texts.digest)
         if key not in self._checked:
             self._checked[key] = self._matrix(texts, side)
@@ -110,7 +109,7 @@ class VectorReader:
         advance(len(rows))
         return EncodedRows(np.asarray(vectors[rows.start : rows.stop], dtype=np.float32))
 
-    def _matrix(self, texts: Texts, side: Side) -> NDArray[Any]:  # Any: float32 or float16
+    def _matrix(self, texts: Texts, side: Side) -> NDArray[np.floating]:
         path = find_vectors(self.folder, side).get(texts.language)
         if path is None:
             msg = f"{self.folder / FOLDERS[side]} has no vectors for {texts.language}; add <language>.npy for it"

@@ -18,11 +18,11 @@ _OF_NUMPY = (
 
 
 def open_npy(path: Path) -> NDArray[Any]:  # Any: whatever the file holds
-    """Map a .npy file into memory; raises `ValueError` for what is none, never reads a pickle."""
+    """Map a .npy file into memory; raises `ValueError` for another file, never reads a pickle."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of files that Python 2 wrote
             block: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except _OF_NUMPY as error:
-        raise ValueError(f"it is no .npy file of numbers: {error}") from error
+        raise ValueError(f"it is not a .npy file of numbers: {error}") from error
     return block

@@ -16,7 +16,7 @@ from clear_bench.disk import disk_faults, sha256_file
 from clear_bench.documents import digest_of
 from clear_bench.errors import CheckpointError, DataError, UsageError
 from clear_bench.languages import canonical
-from clear_bench.models.checkpoint import HUB_ID, NO_PART, read_card
+from clear_bench.models.checkpoint import HUB_ID, NO_PART, licence_of, read_card
 from clear_bench.models.faults import library_faults
 from clear_bench.models.layout import PARTS, read_optional
 from clear_bench.models.scan import scan
@@ -78,10 +78,7 @@ def open_model(spec: str, *, offline: bool = False) -> TranslationModel:
     files = scan(folder, allow_pickle=False, trust_remote_code=False, twins=revision is not None)
     parts = [path for path in files if path.suffix in PARTS and not NO_PART.fullmatch(path.name)]
     fingerprint = digest_of({path.name: sha256_file(path) for path in parts})
-    card = read_card(folder)
-    licence = card.get("license_name") or card.get("license")
-    known = ", ".join(licence) if isinstance(licence, list) else licence
-    return TranslationModel(name, folder, revision, fingerprint, known)
+    return TranslationModel(name, folder, revision, fingerprint, licence_of(read_card(folder)))
 
 
 class Finished:

