@@ -189,6 +189,8 @@ class _Reader:
             return float(value)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind not in (bool, object)):
             self._fail(value, path, _WORDS[kind])
+        if isinstance(value, float) and not math.isfinite(value):
+            self._fail(value, path, "a finite number")
         if isinstance(value, str) and "\0" in value:
             self._fail(value, path, "a text without null characters")
         return value

@@ -4,6 +4,7 @@ import re
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -126,6 +127,21 @@ def test_a_value_that_no_run_can_have_is_refused(setting: str, tmp_path: Path) -
     path = write(tmp_path, MINIMAL.replace("steps = 5\n", "") if "epochs" in setting else MINIMAL)
     with pytest.raises(UsageError, match=re.escape(setting.partition("=")[0])):
         load_recipe(path, [setting])
+
+
+NUMERIC = [
+    f"{section}.{name}"
+    for section, part in get_type_hints(Recipe).items()
+    for name, hint in get_type_hints(part).items()
+    if {int, float} & {hint, *get_args(hint)}
+]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "-inf", "9" * 25])
+@pytest.mark.parametrize("key", NUMERIC)
+def test_every_number_of_a_recipe_is_one_that_a_run_can_have(key: str, value: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=re.escape(key)):
+        load_recipe(write(tmp_path, MINIMAL), [f"{key}={value}"])
 
 
 def test_the_papers_recipe_has_the_papers_settings() -> None:

@@ -14,11 +14,11 @@ def main(arguments: list[str]) -> int:
     """Register tasks and hand the rest of the line to mteb."""
     from clear_bench.mteb_bridge.registration import register
 
-    console.open_streams()
     cards = "all"
     if arguments[:1] == ["--cards"]:
         cards, arguments = arguments[1] if len(arguments) > 1 else "", arguments[2:]
     try:
+        console.open_streams()
         register(cards)
     except Exception as error:
         code, sentence = console.ending(error)

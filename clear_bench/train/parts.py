@@ -9,13 +9,14 @@ from typing import Annotated, Literal
 from clear_bench.documents import Demand
 
 _POSITIVE, _NOT_NEGATIVE = (
-    Demand(lambda number: number > 0, "positive"),
-    Demand(lambda number: number >= 0, "0 or more"),
+    Demand(lambda number: 0 < number < 2**31, "positive (and below 2**31)"),
+    Demand(lambda number: 0 <= number < 2**31, "0 or more (and below 2**31)"),
 )
 Count = Annotated[int, _POSITIVE]
 Natural = Annotated[int, _NOT_NEGATIVE]
 Amount = Annotated[float, _POSITIVE]
 NotNegative = Annotated[float, _NOT_NEGATIVE]
+Seed = Annotated[int, Demand(lambda seed: 0 <= seed < 2**32, "0 or more (and below 2**32)")]
 Share = Annotated[float, Demand(lambda share: 0 <= share < 1, "a share of at least 0 and below 1")]
 
 
@@ -84,7 +85,7 @@ class DataPart:
     """Role -> column, for columns whose name does not say their role."""
     not_in: tuple[str, ...] = ()
     """Evaluation collections whose passages must not occur in the training data."""
-    near_duplicate: Amount = 0.8
+    near_duplicate: Annotated[float, Demand(lambda share: 0 < share <= 1, "a share above 0 and at most 1")] = 0.8
     """Share of common word 5-grams from which a passage counts as the same."""
     drop_leaks: bool = False
     """Drop rows whose passages occur in `not_in`, and count them; otherwise the run is refused."""
@@ -129,8 +130,8 @@ class LossPart:
     """The objective; by default with the weights of its row in `LOSSES`."""
 
     name: str = "clear"
-    alpha: float | None = None
-    beta: float | None = None
+    alpha: NotNegative | None = None
+    beta: NotNegative | None = None
     scale: Amount = 20.0
     cached: bool = True
     mini_batch_size: Count = 32
@@ -143,7 +144,7 @@ class LossPart:
     preserve_english: NotNegative = 0.0
     """Weight of a term beside the loss: 1 - cosine of anchors and positives to the frozen base's vectors of them."""
     gather_across_devices: bool = False
-    matryoshka: tuple[int, ...] = ()
+    matryoshka: tuple[Count, ...] = ()
     authors_gradient_scale: bool = False
 
 
@@ -174,7 +175,7 @@ class TrainingPart:
     max_grad_norm: NotNegative = 1.0
     accumulate: Count = 1
     precision: Literal["fp32", "bf16"] = "fp32"
-    seed: Natural = 0
+    seed: Seed = 0
     log_every: Count = 10
     save_every: Natural = 0
     """Steps between the states that `--resume` starts from; 0 saves at the end only."""
