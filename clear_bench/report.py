@@ -14,6 +14,7 @@ from clear_bench.compare import Difference
 from clear_bench.compare.differences import NO_QUERIES, ONE_CLUSTER
 from clear_bench.render import escape, model_card, writers
 from clear_bench.render.gains import language_tables, overall_table, pair_table, pool_gains_table
+from clear_bench.render.geometry import space_pictures, space_tables
 from clear_bench.render.panels import forests, heatmaps
 from clear_bench.render.provenance import facts
 from clear_bench.render.records import Entry, Summary, Value
@@ -113,6 +114,7 @@ def tables(entry: Entry) -> Iterator[Table]:
         yield every_metric_table(summary)
     if summary.pooled:
         yield pool_table(summary)
+    yield from space_tables(entry)
     if entry.gains:
         yield overall_table(entry.gains)
         yield from language_tables(entry.gains)
@@ -130,7 +132,8 @@ def pictures(entry: Entry, form: str) -> dict[str, bytes]:
     if form == "svg":
         from clear_bench.render.page import standalone
 
-        drawn = {picture.name: standalone(picture).encode() for picture in (*heatmaps(entry), *forests(entry))}
+        found = (*heatmaps(entry), *forests(entry), *space_pictures(entry))
+        drawn = {picture.name: standalone(picture).encode() for picture in found}
     else:
         from clear_bench.render.plots import plots
 

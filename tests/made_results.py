@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,26 @@ def entry(
         Change(LanguagePair("ara-Arab", "eng-Latn"), "q2", 1.0, 0.0),
     ]
     return Entry(summarise_results(new), gains, changes, 0.01, summarise_results(old))
+
+
+def with_space(one: Entry, name: str) -> Entry:
+    """Add the geometry of made-up vectors; `name` is what the model and every passage are called."""
+    from clear_bench.geometry import Cell, Hub, Picture, Space, changes
+
+    rng = np.random.default_rng(0)
+    codes = one.summary.sides[1]
+    clusters = np.arange(20)
+
+    def cells(value: float) -> list[Cell]:
+        pairs = [(a, b) for a in codes for b in codes if a != b]
+        parts = [rng.normal(value, 0.02, 20) for _ in pairs]
+        return [
+            Cell("translation_cosine", "passage", *pair, float(part.mean()), part, clusters, 20)
+            for pair, part in zip(pairs, parts, strict=True)
+        ]
+
+    now = cells(0.9)
+    places = rng.normal(size=(len(codes), 5, 2))
+    picture = Picture(codes, places[:, 0], places[:, 1:], (name,) * 4, (0.3, 0.1))
+    space = Space(name, one.summary.task, now, [Hub(codes[0], name, 9, 2.0)], picture)
+    return replace(one, space=space, moved=changes(cells(0.8), now))

@@ -241,3 +241,19 @@ def test_a_model_compared_with_itself_has_not_moved(folder: Path, capsys: pytest
     line = ["compare", str(folder), str(folder), "--geometry", "--resamples", "0"]
     assert invoke(line) == 0
     assert "translations as near as before, language shows as before, hubs unchanged" in capsys.readouterr().out
+
+
+def test_report_draws_the_space_and_says_where_it_cannot(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = ["report", str(folder), "--geometry"]
+    assert invoke([*report, "--format", "html", "--out", "page.html"]) == 0
+    page = Path("page.html").read_text("utf-8")
+    assert "Languages, and texts in all of them" in page
+    assert "Cosine of translations x 100, passages" in page
+    assert invoke([*report, "--format", "svg", "--out", "pictures"]) == 0
+    assert {path.name.split("-toy-")[1] for path in Path("pictures").iterdir()} >= {"geometry-plane.svg"}
+    assert invoke(report) == 0
+    assert "Geometry of toy on toy" in capsys.readouterr().out
+    assert invoke([*report, "--format", "csv"]) == 2
+    assert "--format csv has no --geometry; md, html, latex, svg" in capsys.readouterr().err
+    assert invoke(["report", str(folder), "--format", "html", "--out", "plain.html"]) == 0
+    assert "Geometry" not in Path("plain.html").read_text("utf-8")

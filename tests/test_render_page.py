@@ -3,14 +3,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from made_results import CODES, HOSTILE, entry
+from made_results import CODES, HOSTILE, entry, with_space
 from test_render_escape import Visible, visible
 
 from clear_bench.render import escape
+from clear_bench.render.geometry import space_pictures
 from clear_bench.render.page import page, standalone
 from clear_bench.render.panels import heatmaps
 
@@ -19,7 +21,7 @@ COMMAND = ("clear-bench", "report", "a b")
 
 @pytest.fixture(scope="module")
 def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return page([entry(tmp_path_factory.mktemp("results"), HOSTILE)], COMMAND)
+    return page([with_space(entry(tmp_path_factory.mktemp("results"), HOSTILE), HOSTILE)], COMMAND)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,7 @@ def test_the_page_holds_every_panel(parsed: Visible) -> None:
         "English",
         "Direct pairs: no English on either side",
         "Resources of the language",
+        "Geometry of the space",
         "Queries that changed most",
         "All numbers",
         "Provenance",
@@ -109,6 +112,20 @@ def test_the_same_results_give_the_same_page(tmp_path: Path) -> None:
 
 def test_a_page_of_144_pairs_stays_small(tmp_path: Path) -> None:
     assert len(page([entry(tmp_path, codes=CODES)]).encode()) < 3_000_000
+
+
+def test_the_panel_of_the_space_says_what_changed_and_draws_every_language(tmp_path: Path) -> None:
+    one = with_space(entry(tmp_path), "next")
+    text = visible(page([one])).text
+    assert "Against org/base: translations came closer (0." in " ".join(text.split())
+    names = [picture.name for picture in space_pictures(one)]
+    assert names == ["geometry-plane", "geometry-passages"]
+    drawn, _ = space_pictures(one)
+    root = ElementTree.fromstring(standalone(drawn))
+    stars = [star for star in root.iter("{http://www.w3.org/2000/svg}g") if star.get("class") == "star"]
+    languages = len(one.summary.sides[1])
+    assert [len(list(star.iter("{http://www.w3.org/2000/svg}circle"))) for star in stars] == [languages] * 4
+    assert "Geometry" not in visible(page([replace(one, space=None, moved=())])).text
 
 
 def test_a_standalone_picture_carries_its_colours(tmp_path: Path) -> None:

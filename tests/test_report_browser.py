@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_results import CODES, HOSTILE, entry
+from made_results import CODES, HOSTILE, entry, with_space
 
 from clear_bench.render.page import page
 
@@ -129,7 +129,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page of 144 pairs with gains and a name that attacks."""
     folder = tmp_path_factory.mktemp("page")
     path = folder / "report.html"
-    path.write_text(page([entry(folder, HOSTILE, codes=CODES)], ["clear-bench", "report"]), encoding="utf-8")
+    path.write_text(
+        page([with_space(entry(folder, HOSTILE, codes=CODES), HOSTILE)], ["clear-bench", "report"]), encoding="utf-8"
+    )
     return path
 
 

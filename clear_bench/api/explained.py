@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from clear_bench.geometry import Cell, Measure, Regression, regress
+from clear_bench.api.geometry import Drawn
+from clear_bench.api.plan import Read
+from clear_bench.api.stored import survey_result
+from clear_bench.geometry import Cell, Measure, Regression, Space, regress
+from clear_bench.score import means
 from clear_bench.stats.clusters import Floats
+from clear_bench.store.results import Result
+from clear_bench.tasks import Task
 from clear_bench.types import ENGLISH, LanguagePair, Side
 
 PREDICTORS: Sequence[tuple[str, Side]] = (
@@ -19,6 +26,17 @@ PREDICTORS: Sequence[tuple[str, Side]] = (
 """What could make a pair's score: how near its languages lie on either side, and the hubs of its passages."""
 ENOUGH = 10
 """Languages below which an interval that resamples them says little."""
+
+
+def explained_space(
+    result: Result, task: Task, read: Read, drawn: Drawn, *, replicates: int, offline: bool = False
+) -> Space:
+    """Measure the vectors that a result was made of, and what of it goes with the scores of its pairs."""
+    space = survey_result(result, task, read, drawn, offline=offline)
+    averages = means(result.scores, result.manifest.task.main_metric)
+    scores = {pair: mean.value for pair, mean in averages.items() if mean.value is not None}
+    found, notes = explain(scores, space.cells, replicates=replicates, seed=drawn.seed)
+    return replace(space, explained=found, notes=[*space.notes, *notes])
 
 
 def explain(

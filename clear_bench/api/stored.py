@@ -46,10 +46,14 @@ def geometry_change(base: Result, candidate: Result, task: Task, read: Read, dra
     return changes(before.cells, after.cells)
 
 
+def has_vectors(result: Result) -> bool:
+    """Say whether a result found its passages by vectors."""
+    return _dtype(result) is not None
+
+
 def stored_vectors(result: Result, plan: Plan) -> ReadyVectors:
     """Find the embeddings of a result's texts; raises `EnvironmentFault` where the store lacks some of them."""
-    said = result.manifest.settings.get("store_dtype")
-    dtype: StoreDtype | None = next((one for one in get_args(StoreDtype) if one == said), None)
+    dtype = _dtype(result)
     if dtype is None:
         msg = f"{result.path}: {result.model} found its passages without vectors, so there is no geometry to measure"
         raise UsageError(msg)
@@ -62,6 +66,11 @@ def stored_vectors(result: Result, plan: Plan) -> ReadyVectors:
         )
         raise EnvironmentFault(msg)
     return DenseRetriever(best, _never, store, dtype).prepare(plan)
+
+
+def _dtype(result: Result) -> StoreDtype | None:
+    said = result.manifest.settings.get("store_dtype")
+    return next((one for one in get_args(StoreDtype) if one == said), None)
 
 
 def _lacking(checkpoint: Checkpoint, plan: Plan, store: EmbeddingStore, dtype: StoreDtype) -> int:

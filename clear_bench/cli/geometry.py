@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,9 +148,7 @@ def _of_model(
 
 
 def _of_results(path: Path, tasks: str | None, drawn: Drawn, replicates: int, offline: bool) -> Iterator[Space]:
-    from clear_bench.api.explained import explain
-    from clear_bench.api.stored import survey_result
-    from clear_bench.score import means
+    from clear_bench.api.explained import explained_space
     from clear_bench.store.results import read_results
 
     results = read_results(path)
@@ -161,8 +159,4 @@ def _of_results(path: Path, tasks: str | None, drawn: Drawn, replicates: int, of
         raise UsageError(msg)
     for result in chosen:
         task, read = cards.get(result.task) or own_card(result, "with --tasks")
-        space = survey_result(result, task, read, drawn, offline=offline)
-        averages = means(result.scores, result.manifest.task.main_metric)
-        scores = {pair: mean.value for pair, mean in averages.items() if mean.value is not None}
-        found, notes = explain(scores, space.cells, replicates=replicates, seed=drawn.seed)
-        yield replace(space, explained=found, notes=[*space.notes, *notes])
+        yield explained_space(result, task, read, drawn, replicates=replicates, offline=offline)

@@ -18,6 +18,7 @@ from clear_bench.errors import UsageError
 if TYPE_CHECKING:
     from clear_bench.compare.pairing import Seeds
     from clear_bench.render.records import Entry, Summary
+    from clear_bench.store.results import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,18 @@ class Asked:
     seed: int = 0
     metric: str | None = None
     """The metric in front; None: each task's main metric."""
+    geometry: bool = False
+    """Whether the space is measured, from stored vectors."""
 
 
+EXPLAINED = 2000
+"""Replicates of the regression of scores on the geometry."""
 MANY = 1000
 """Pairs beyond which resampling every one of them takes minutes, and a report leaves it to those who ask."""
 PICTURES = ("svg", "png", "pdf")
 FORMATS = ("md", "html", "latex", "csv", "json", *PICTURES, "model-index")
+WITH_SPACE = ("md", "html", "latex", "svg")
+"""Formats that show the geometry of a space."""
 EVAL_RESULTS = "eval-results"
 """The one format that asks mteb for its ids."""
 
@@ -69,6 +76,7 @@ EVAL_RESULTS = "eval-results"
 )
 @option("--seed", type=SEED, default=0, show_default=True, help="Of the resampling.")
 @click.option("--card", help="Card of a task of yours: the HTML page takes the texts of queries from it.")
+@click.option("--geometry", is_flag=True, help="Measure the space from stored vectors (md, html, latex, svg).")
 @cache_option
 def report(
     results: tuple[str, ...],
@@ -83,6 +91,7 @@ def report(
     resamples: int | None,
     seed: int,
     card: str | None,
+    geometry: bool,
 ) -> None:
     """Write what RESULT (OUT/<model> or OUT/<model>/<task>) says, for people or programs.
 
@@ -91,8 +100,11 @@ def report(
     if form in PICTURES and out is None:
         msg = f"--format {form} writes several files; name their folder with --out"
         raise UsageError(msg)
+    if geometry and form not in WITH_SPACE:
+        msg = f"--format {form} has no --geometry; {', '.join(WITH_SPACE)} and clear-bench geometry show it"
+        raise UsageError(msg)
     names = [name.strip() for name in tasks.split(",") if name.strip()]
-    asked = Asked(margin, seen, queries if form == "html" else 0, card, resamples, seed, metric)
+    asked = Asked(margin, seen, queries if form == "html" else 0, card, resamples, seed, metric, geometry)
     entries = read_entries(results, baseline, names, asked)
     if out is not None and form in PICTURES:
         write_pictures(entries, form, out)
@@ -127,7 +139,8 @@ def read_entries(results: Sequence[str], baseline: str | None, tasks: Sequence[s
             if baseline and task not in old:
                 note(f"note: the baseline has no {task}; its scores stand alone")
             front = _front(task, seeds, sides, asked.metric)
-            entries.append(_entry(seeds, old.get(task, ()), _names(task, [old, *sides]), replace(asked, metric=front)))
+            entry = _entry(seeds, old.get(task, ()), _names(task, [old, *sides]), replace(asked, metric=front))
+            entries.append(_with_space(entry, seeds[0], old.get(task, (None,))[0], asked) if asked.geometry else entry)
     return entries
 
 
@@ -177,6 +190,24 @@ def _entry(seeds: Seeds, base: Seeds, names: Mapping[str, str], asked: Asked) ->
         names=[below.model, summary.model],
     )
     return Entry(summary, gains, changes, asked.margin, below)
+
+
+def _with_space(entry: Entry, result: Result, base: Result | None, asked: Asked) -> Entry:
+    """Add the geometry of a result (of several seeds, of the first) and how it changed from the baseline."""
+    from clear_bench.api.explained import explained_space
+    from clear_bench.api.geometry import Drawn
+    from clear_bench.api.stored import has_vectors, survey_result
+    from clear_bench.cli.task_names import load_cards, own_card
+    from clear_bench.geometry import changes
+
+    given = load_cards([asked.card] if asked.card else [])
+    task, read = given.get(result.task) or own_card(result, "with --card")
+    drawn = Drawn(seed=asked.seed)
+    space = explained_space(result, task, read, drawn, replicates=EXPLAINED, offline=True)
+    entry = replace(entry, space=replace(space, model=entry.summary.model))
+    if base is None or not has_vectors(base):
+        return entry
+    return replace(entry, moved=changes(survey_result(base, task, read, drawn, offline=True).cells, space.cells))
 
 
 def _names(task: str, sides: Sequence[Mapping[str, Seeds]]) -> dict[str, str]:

@@ -1,15 +1,20 @@
-"""The geometry of a model's vectors as tables and sentences."""
+"""The geometry of a model's vectors as tables, sentences and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from clear_bench.geometry import MEASURES, Cell, Measure, Overall, Space, overall
 from clear_bench.geometry.cells import SHARE
 from clear_bench.languages import english_first, language_name, side
+from clear_bench.render.axis import score_ramp
+from clear_bench.render.heatmap import WIDEST, heatmap
 from clear_bench.render.numbers import MISSING, count, plain, points
+from clear_bench.render.panels import Picture
+from clear_bench.render.plane import plane
+from clear_bench.render.records import Entry
 from clear_bench.render.tables import Table
-from clear_bench.types import ENGLISH
+from clear_bench.types import ENGLISH, LanguagePair
 
 SIDES = {"query": "queries", "passage": "passages"}
 CHANCE = "language_chance"
@@ -155,10 +160,37 @@ def headline(found: Sequence[Overall]) -> str:
     return ", ".join(parts) or "nothing that both sides have was measured"
 
 
-def cells_by_pair(cells: Sequence[Cell], name: str, of: str) -> dict[tuple[str, str], float]:
-    """Return a measure of pairs of languages, both ways."""
+def space_tables(entry: Entry) -> list[Table]:
+    """Lay out the geometry of a result, and how it changed from the baseline."""
+    moved = [change_table(entry.moved, entry.base.model, entry.summary.model, entry.summary.task)] if entry.base else []
+    return [*(geometry_tables(entry.space) if entry.space else ()), *(moved if entry.moved else ())]
+
+
+def space_pictures(entry: Entry) -> Iterator[Picture]:
+    """Draw the languages in the plane, and how near the translations of every two languages are."""
+    space = entry.space
+    if space is None:
+        return
+    if space.picture:
+        title = "Languages, and texts in all of them"
+        caption = (
+            "Passages in the plane in which they differ most. Large: the mean of a language. A star is one text: its "
+            "rays end at its translations, so short rays and language means close together say that meaning counts."
+        )
+        yield Picture("geometry-plane", title, plane(space.picture, title), caption)
+    for of, word in SIDES.items():
+        values = cells_by_pair(space.cells, "translation_cosine", of)
+        if values:
+            codes = english_first(code for pair in values for code in (pair.query, pair.passage))
+            title = f"Cosine of translations x 100, {word}"
+            svg = heatmap(codes, codes, values, score_ramp(values.values()), title, corner=f"{word}: translations")
+            yield Picture(f"geometry-{word}", title, svg, "Of the same text in two languages.", len(codes) > WIDEST)
+
+
+def cells_by_pair(cells: Sequence[Cell], name: str, of: str) -> dict[LanguagePair, float]:
+    """Return a measure of two languages of one side, both ways."""
     return {
-        (cell.language, cell.other_language): cell.value
+        LanguagePair(cell.language, cell.other_language): cell.value
         for cell in cells
         if (cell.name, cell.side) == (name, of) and cell.language and cell.other_language
     }

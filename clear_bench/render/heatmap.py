@@ -43,10 +43,11 @@ def heatmap(
     ramp: Ramp,
     title: str,
     strong: Collection[LanguagePair] = (),
+    corner: str = "queries ↓ on passages →",
 ) -> str:
     """Draw scores or gains, query languages down and passage sides across; pairs in `strong` are set in bold.
 
-    A pair without a value is grey and says so.
+    A pair without a value is grey and says so. `corner` says what stands down and across.
     """
     grid = Grid.of(len(passages))
     width = max(GUTTER + grid.width * len(passages) + 6, NARROWEST)
@@ -55,7 +56,7 @@ def heatmap(
     parts = [
         f'<svg class="heat{shape}" viewBox="0 0 {width} {height}" role="img" aria-label="{html(title)}" '
         f'xmlns="http://www.w3.org/2000/svg">',
-        *_heads(queries, passages, grid),
+        *_heads(queries, passages, grid, corner),
         *_tiles(queries, passages, values, ramp, grid, strong),
         *_legend(ramp, height - FOOT + 14),
         "</svg>",
@@ -63,8 +64,8 @@ def heatmap(
     return "".join(parts)
 
 
-def _heads(queries: Sequence[str], passages: Sequence[str], grid: Grid) -> Iterator[str]:
-    yield '<text class="axis" x="2" y="14">queries ↓ on passages →</text>'
+def _heads(queries: Sequence[str], passages: Sequence[str], grid: Grid, corner: str) -> Iterator[str]:
+    yield f'<text class="axis" x="2" y="14">{html(corner)}</text>'
     for i, code in enumerate(passages):
         x = GUTTER + grid.width * i + grid.width / 2
         turn = "" if grid.numbers else f' transform="rotate(-90 {x + 4:g} {grid.head - 6})"'

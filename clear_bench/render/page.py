@@ -16,6 +16,7 @@ from clear_bench.languages import language_name, side
 from clear_bench.render import panels
 from clear_bench.render.escape import printable
 from clear_bench.render.gains import HEADS, NOTE, cells_of, language_tables, overall_table, pair_table, pool_gains_table
+from clear_bench.render.geometry import headline, space_pictures, space_tables
 from clear_bench.render.numbers import minus, points, signed
 from clear_bench.render.panels import Figure, Picture
 from clear_bench.render.provenance import facts
@@ -76,6 +77,8 @@ class Section:
     english_table: Table | None
     direct: Sequence[Picture]
     trends: Sequence[Picture]
+    space: Sequence[Picture]
+    space_lead: str
     changes: Sequence[Query]
     changes_lead: str
     tables: Sequence[tuple[str, Sequence[Table]]]
@@ -133,6 +136,8 @@ def _section(entry: Entry, anchor: str) -> Section:
         english_table=_english_table(entry),
         direct=_marked(panels.direct(entry)),
         trends=_marked(panels.trends(entry)),
+        space=_marked(space_pictures(entry)),
+        space_lead=f"Against {entry.base.model}: {headline(entry.moved)}." if entry.base and entry.moved else "",
         changes=[_query(change) for change in entry.changes],
         changes_lead=_changes_lead(entry),
         tables=list(_tables(entry)),
@@ -183,6 +188,8 @@ def _tables(entry: Entry) -> Iterator[tuple[str, list[Table]]]:
     if summary.pooled:
         gained = [pool_gains_table(entry.gains)] if entry.gains and "pool" in entry.gains.families else []
         yield "Passages in mixed languages", [pool_table(summary), *gained]
+    if entry.space:
+        yield "Geometry of the space", space_tables(entry)
     if entry.gains:
         yield "Gains by group of pairs", [overall_table(entry.gains)]
         yield "Gains by language", list(language_tables(entry.gains))

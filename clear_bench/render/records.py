@@ -11,6 +11,7 @@ from clear_bench.types import LanguagePair, Manifest
 
 if TYPE_CHECKING:
     from clear_bench.compare import Comparison
+    from clear_bench.geometry import Overall, Space
 
 LANGUAGE_GROUPS = ("monolingual", "x-en", "en-x", "direct")
 """The columns of a language table, as `LanguagePair.kind` names them; here monolingual includes the English cell."""
@@ -160,6 +161,10 @@ class Entry:
     margin: float | None = None
     """Largest loss that is tolerated, 0-1."""
     base: Summary | None = None
+    space: Space | None = None
+    """The geometry of the vectors, where it was measured."""
+    moved: Sequence[Overall] = ()
+    """How the geometry changed from the baseline, where both were measured."""
 
     @property
     def heading(self) -> str:
