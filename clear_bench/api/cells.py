@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from clear_bench import metrics
 from clear_bench.api.plan import Plan
 from clear_bench.api.retrievers.protocol import Ready, Search
-from clear_bench.rerank import without_own_ids
+from clear_bench.rerank import candidate_positions, without_own_ids
 from clear_bench.score import score, score_translations
 from clear_bench.types import Judgements, LanguagePair, Run, take_ascending
 
@@ -46,7 +46,8 @@ def cells(plan: Plan, ready: Ready) -> Iterator[Cell]:
 
 
 def _cell(plan: Plan, search: Search, judgements: Judgements) -> Cell:
-    run = search(judgements)
+    has_candidates = judgements.pair in plan.collection.candidates
+    run = search(judgements, candidate_positions(plan.collection, judgements) if has_candidates else None)
     if plan.collection.excludes_own_ids:
         run = without_own_ids(run, plan.collection)
     return Cell(judgements, run, score(run, judgements, plan.metrics, plan.collection))

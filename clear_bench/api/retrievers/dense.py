@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from clear_bench.api.plan import Plan
-from clear_bench.api.retrievers.protocol import Rows, Search, searching
+from clear_bench.api.retrievers.protocol import Candidates, Rows, Search, of_whole_side
 from clear_bench.cluster import RayCluster
 from clear_bench.cluster.devices import Crew
 from clear_bench.encode import Encoding, Pool, PromptedTexts, encode, pending
@@ -120,9 +120,9 @@ class ReadyVectors:
         index: str | Index = self.index
         if self.cluster is not None and self.index in ("auto", *INDEXES):  # others are approximate, and searched here
             index = self.cluster.index(self.index, parts[0].dimensions, self.device)
-        searcher = Searcher(parts, ids, index, self.device)
+        searcher, depth = Searcher(parts, ids, index, self.device), self.plan.depth(passage)
 
-        def rank(judgements: Judgements, depth: int, candidates: Sequence[Rows] | None) -> Run:
+        def search(judgements: Judgements, candidates: Candidates | None = None) -> Run:
             pair, asked = judgements.pair, judgements.query_rows
             queries = self.queries[pair.query].embeddings
             if candidates is not None:
@@ -133,7 +133,7 @@ class ReadyVectors:
                 log.warning("%s: recall@%d against exact search is %.4f", self.index, depth, recall.recall)
             return searcher.search(queries, asked, pair, depth)
 
-        return searching(self.plan, passage, rows, rank)
+        return of_whole_side(search, self.plan, passage, rows)
 
     def recalls(self) -> Mapping[str, Recall]:
         """Return the recall of an approximate index, by passage side."""

@@ -6,13 +6,14 @@ import hashlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
 from clear_bench.api.plan import Plan
-from clear_bench.api.retrievers.protocol import Rows, Search
+from clear_bench.api.retrievers.protocol import Candidates, Rows, Search
 from clear_bench.disk import sha256_file
 from clear_bench.errors import DataError, UsageError
 from clear_bench.readers.judged import absent
@@ -63,13 +64,14 @@ class ReadyRuns:
     def open(self, passage: str, rows: Rows | None = None) -> Search:
         """Read the runs of a passage side, one pair after the other; what was searched is theirs to know."""
         del rows
-        return lambda judgements: self._search(judgements, passage)
+        return partial(self._search, passage)
 
     def recalls(self) -> dict[str, Recall]:
         """Return nothing: no index is known."""
         return {}
 
-    def _search(self, judgements: Judgements, passage: str) -> Run:
+    def _search(self, passage: str, judgements: Judgements, candidates: Candidates | None = None) -> Run:
+        del candidates  # the system has chosen its hits
         path, collection = self.runs[judgements.pair], self.plan.collection
         ids = collection.passage_ids(passage)
         hits = read_trec_run(path)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from clear_bench.api.plan import Plan
-from clear_bench.api.retrievers.protocol import Rows, Search, searching
+from clear_bench.api.retrievers.protocol import Candidates, Rows, Search, of_whole_side
 from clear_bench.documents import digest_of
 from clear_bench.errors import InputError
 from clear_bench.indexes.bm25 import BM25, K1, B
@@ -64,13 +64,13 @@ class ReadyWords:
         parts, ids = collection.parts(passage), collection.passage_ids(passage)
         if rows is not None:
             parts, ids = tuple(part.head(rows) for part in parts), ids.take(pa.array(rows))
-        searcher = LexicalSearcher(parts, ids)
+        searcher, depth = LexicalSearcher(parts, ids), self.plan.depth(passage)
 
-        def rank(judgements: Judgements, depth: int, candidates: Sequence[Rows] | None) -> Run:
+        def search(judgements: Judgements, candidates: Candidates | None = None) -> Run:
             queries, pair = collection.queries[judgements.pair.query], judgements.pair
             return searcher.search(queries, judgements.query_rows, pair, depth, candidates)
 
-        return searching(self.plan, passage, rows, rank)
+        return of_whole_side(search, self.plan, passage, rows)
 
     def recalls(self) -> dict[str, Recall]:
         """Return nothing: the search is exact."""

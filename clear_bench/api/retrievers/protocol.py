@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clear_bench.api.plan import Plan
-from clear_bench.rerank import candidate_positions, on_whole_side
+from clear_bench.rerank import on_whole_side
 from clear_bench.search import Recall
 from clear_bench.types import Checkpoint, Judgements, ResultKind, Run
 from clear_bench.types.manifest import CountsPart
 
 Rows = NDArray[np.int64]
-Search = Callable[[Judgements], Run]
-"""Searches an open passage side for one pair."""
-Rank = Callable[[Judgements, int, Sequence[Rows] | None], Run]
-"""Ranks passages for one pair to a depth, or only the candidates of each query where the pair has candidates."""
+Candidates = Sequence[Rows]
+"""The passages, by position, that may be hits of each judged query."""
+
+
+class Search(Protocol):
+    """Searches an open passage side."""
+
+    def __call__(self, judgements: Judgements, candidates: Candidates | None = None) -> Run:
+        """Rank the passages for the judged queries of one pair, or only their candidates."""
 
 
 class Ready(Protocol):
@@ -54,17 +59,13 @@ class Retriever(Protocol):
         """Do the work that all pairs of a plan share."""
 
 
-def searching(plan: Plan, passage: str, rows: Rows | None, rank: Rank) -> Search:
-    """Return the search of an open passage side: `rank` to the plan's depth, with candidates where a pair has them.
+def of_whole_side(search: Search, plan: Plan, passage: str, rows: Rows | None) -> Search:
+    """Let a search that knows only some rows of a passage side return positions of the whole side."""
+    if rows is None:
+        return search
+    width = min(plan.depth(passage), len(plan.collection.passage_ids(passage)))
 
-    With `rows`, `rank` knows these rows alone, and the run gets the positions of the whole side.
-    """
-    collection, depth = plan.collection, plan.depth(passage)
+    def whole(judgements: Judgements, candidates: Candidates | None = None) -> Run:
+        return on_whole_side(search(judgements, candidates), rows, width)
 
-    def search(judgements: Judgements) -> Run:
-        has_candidates = judgements.pair in collection.candidates
-        given = candidate_positions(collection, judgements) if has_candidates else None
-        run = rank(judgements, depth, given)
-        return run if rows is None else on_whole_side(run, rows, min(depth, len(collection.passage_ids(passage))))
-
-    return search
+    return whole

@@ -13,24 +13,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from clear_bench.api.retrievers.dense import DenseRetriever
-from clear_bench.api.retrievers.lexical import LexicalSearcher
+from clear_bench.api.plan import Plan
 from clear_bench.api.retrievers.open import open_retriever
 from clear_bench.api.retrievers.protocol import Retriever
 from clear_bench.disk import atomic_write, write_text
-from clear_bench.encode import PromptedTexts, encode
-from clear_bench.search import Searcher
 from clear_bench.settings import ModelSettings
+from clear_bench.tasks import Task
 from clear_bench.train.files import provenance_file, read_provenance
 from clear_bench.train.recipe import Recipe
 from clear_bench.train.sources import english_side
-from clear_bench.types import ENGLISH, LanguagePair, Run, Texts, make_texts
+from clear_bench.types import ENGLISH, Collection, Judgements, LanguagePair, Run, Texts, make_texts
 
 log = logging.getLogger(__name__)
 
 SCHEMA = "clear-bench/negatives/1"
 PAIR = LanguagePair(ENGLISH, ENGLISH)
-BLOCK = 256
 DEFAULTS = ModelSettings()
 Floats = NDArray[np.float32]
 Positives = Mapping[str, Sequence[str]]
@@ -113,52 +110,32 @@ def choose(
 def _retrieve(
     retriever: Retriever, queries: Texts, passages: Texts, positives: Positives, depth: int
 ) -> tuple[Run, Floats]:
-    """Return the run, and each query's similarity to the least similar of its own passages."""
-    rows = np.arange(len(queries))
-    gold = _places(queries, passages, positives)
-    if not isinstance(retriever, DenseRetriever):
-        return _by_words(queries, passages, gold, depth)
-    checkpoint, store, encoder = retriever.checkpoint, retriever.store, retriever.encoder
-    asked = encode(PromptedTexts.of(checkpoint, queries, "query"), store, encoder).embeddings
-    known = encode(PromptedTexts.of(checkpoint, passages, "passage"), store, encoder).embeddings
-    run = Searcher([known], passages.ids, retriever.index, retriever.device).search(asked, rows, PAIR, depth)
-    vectors = asked.take(rows)
-    own = np.stack([(vectors * known.take(np.maximum(column, 0))).sum(axis=1) for column in gold.T])
-    return run, _least(np.where(gold.T >= 0, own, np.nan))
-
-
-def _by_words(queries: Texts, passages: Texts, gold: NDArray[np.int64], depth: int) -> tuple[Run, Floats]:
-    """Return the same by BM25; a few queries at a time, with all hits, since a positive may have any rank."""
-    searcher = LexicalSearcher([passages], passages.ids)
-    runs, own = [], []
-    for start in range(0, len(queries), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(queries)))
-        run = searcher.search(queries, rows, PAIR, len(passages))
-        own.append(_least(np.stack([_similarity_of(run, column) for column in gold[rows].T])))
-        runs.append(replace(run, positions=run.positions[:, :depth], similarities=run.similarities[:, :depth]))
-    positions = np.concatenate([run.positions for run in runs])
-    similarities = np.concatenate([run.similarities for run in runs])
-    return Run(PAIR, np.arange(len(queries)), positions, similarities), np.concatenate(own)
-
-
-def _similarity_of(run: Run, gold: NDArray[np.int64]) -> Floats:
-    """Return the similarity of one passage of each query; NaN where they share no word."""
-    hit = (run.positions == gold[:, None]) & (gold >= 0)[:, None]
-    return np.where(hit.any(axis=1), np.where(hit, run.similarities, -np.inf).max(axis=1), np.nan).astype(np.float32)
-
-
-def _places(queries: Texts, passages: Texts, positives: Positives) -> NDArray[np.int64]:
-    """Return the positions of each query's own passages, padded with -1, [q, n]."""
+    """Return the run, and each query's similarity to the least similar of its own passages, NaN if none is known."""
     place = {name: i for i, name in enumerate(passages.ids.to_pylist())}
-    own = [[place.get(name, -1) for name in positives[item]] for item in queries.ids.to_pylist()]
-    width = max(map(len, own), default=1)
-    return np.array([row + [-1] * (width - len(row)) for row in own], dtype=np.int64).reshape(-1, width)
+    own = [[place[name] for name in positives[item] if name in place] for item in queries.ids.to_pylist()]
+    none, starts = np.empty(0, dtype=np.int64), np.zeros(len(queries) + 1, dtype=np.int64)
+    everyone = Judgements(PAIR, np.arange(len(queries)), starts, none, none.astype(np.int32))
+    search = retriever.prepare(_plan(queries, passages, everyone, depth)).open(ENGLISH)
+    similarities = search(everyone, [np.array(rows, dtype=np.int64) for rows in own]).similarities
+    return search(everyone), np.fmin.reduce(similarities, axis=1)
 
 
-def _least(own: NDArray[np.float32]) -> Floats:
-    """Return the smallest known similarity of each column; NaN where none is known."""
-    least: Floats = np.fmin.reduce(own, axis=0).astype(np.float32)
-    return least
+def _plan(queries: Texts, passages: Texts, judgements: Judgements, depth: int) -> Plan:
+    """Plan a search that is not scored."""
+    task = Task(
+        name="negatives",
+        title="negatives",
+        reader="",
+        languages=(ENGLISH,),
+        pairs=(PAIR,),
+        metrics=(),
+        main_metric="",
+        licence="",
+        folder=Path(),
+        source={},
+    )
+    collection = Collection({ENGLISH: queries}, {ENGLISH: passages}, qrels={}, clusters={})
+    return Plan(task, collection, (judgements,), (), depth)
 
 
 def _as_texts(found: Mapping[str, str]) -> Texts:
