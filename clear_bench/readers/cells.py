@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clear_bench.errors import DataError
+from clear_bench.readers.columns import parquet_faults
 from clear_bench.readers.json_lines import objects
 from clear_bench.readers.lines import whole_lines
 from clear_bench.readers.rows import checked_id, checked_text
@@ -59,7 +59,7 @@ def column_names(path: Path) -> list[str]:
         return list(dict.fromkeys(name for _, row in _objects(path) for name in row))
     if kind == "csv":
         return next(_records(path))[1]
-    with _damage_named(path):
+    with parquet_faults(path):
         names: list[str] = pq.read_schema(path).names
     return names
 
@@ -161,7 +161,7 @@ def _refuse_twice(path: Path, header: Sequence[str]) -> None:
 
 
 def _parquet_cells(path: Path, names: Sequence[str]) -> Cells:
-    with _damage_named(path):
+    with parquet_faults(path):
         table = pq.ParquetFile(path).read(columns=list(names))
     columns = {name: _values(table[name], path) for name in names}
     return Cells(columns, lambda i: f"{path}, row {i + 1}")
@@ -176,13 +176,3 @@ def _values(column: pa.ChunkedArray, path: Path) -> list[Any]:
         msg = f"{path}, row {len(values) + 1}: not UTF-8: byte {wrong!r} at {error.start}"
         raise DataError(msg) from None
     return values
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Turn what Arrow says on a damaged Parquet file into a `DataError` that names it."""
-    try:
-        yield
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        msg = f"{path}: not a Parquet file, or a damaged one ({error})"
-        raise DataError(msg) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
+from clear_bench.disk import refuse_system_faults
 from clear_bench.errors import DataError
 from clear_bench.readers.json_lines import block_objects, objects, text_columns
 from clear_bench.readers.lines import blocks, lines, open_stream
@@ -61,14 +63,22 @@ def read_columns(
 
 
 def _parquet(path: Path, names: Sequence[str], optional: Sequence[str]) -> Iterator[Columns]:
+    with parquet_faults(path), pq.ParquetFile(path, memory_map=True) as file:
+        have = file.schema_arrow.names
+        _check_names(path, names, have)
+        wanted = [name for name in (*names, *optional) if name in have]
+        for batch in file.iter_batches(batch_size=_ROWS, columns=wanted, use_threads=False):
+            batch.validate(full=True)  # checks that strings are UTF-8
+            yield [_text(batch, name, path) for name in (*names, *optional)]
+
+
+@contextmanager
+def parquet_faults(path: Path) -> Iterator[None]:
+    """Turn what Arrow says on a damaged Parquet file into a `DataError` that names it."""
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
-            have = file.schema_arrow.names
-            _check_names(path, names, have)
-            wanted = [name for name in (*names, *optional) if name in have]
-            for batch in file.iter_batches(batch_size=_ROWS, columns=wanted, use_threads=False):
-                yield [_text(batch, name, path) for name in (*names, *optional)]
-    except pa.ArrowInvalid as error:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        refuse_system_faults(error, path)
         msg = f"{path}: not a Parquet file, or a damaged one ({error})"
         raise DataError(msg) from None
 
@@ -138,7 +148,8 @@ def _present(path: Path, name: str, layout: Layout) -> str:
     if len(choices) == 1:
         return name
     if path.suffix == ".parquet":
-        have = pq.read_schema(path).names
+        with parquet_faults(path):
+            have = pq.read_schema(path).names
     elif layout.header:
         have = list(layout.header)
     else:
