@@ -390,7 +390,7 @@ def npy(header: str) -> bytes:
 
 SHARD = f"{SHARDS}/000000.npy"
 LINE = f"{SHARDS}/manifest.jsonl"
-TOY = 'reader = "jsonl"\nlanguages = ["en"]\npairs = "all"\nmetrics = ["nDCG@10"]\nmain_metric = "nDCG@10"\nlicence = "x"\n'
+TOY = 'name = "a"\nreader = "jsonl"\nlanguages = ["en"]\npairs = "all"\nmetrics = ["mAP"]\nmain_metric = "mAP"\n'
 KEPT: list[tuple[str, str, bytes]] = [
     # Arrow's parser of JSON ends the process on these two.
     ("collection", "queries/en.jsonl", b'null\n{"_id": "q1", "text": "a"}\n'),
@@ -412,7 +412,7 @@ KEPT: list[tuple[str, str, bytes]] = [
         b'{"id": "1", "question": null, "lang": "fi", "answers": []}\n',
     ),
     ("benchmark xquad-r", "ar.json", b'{"data": []}'),
-    ("card", "card.toml", f'name = "a"\n{TOY}source.path = "."\ncodes = {{ en = ["en"] }}\n'.encode()),
+    ("card", "card.toml", f'{TOY}licence = "x"\nsource.path = "."\ncodes = {{ en = ["en"] }}\n'.encode()),
     ("card", "card.toml", b"a = " + b"[" * 3000),
     ("gate", "g.toml", b"gate = [1]"),
     ("gate", "g.toml", b"margin = " + b"9" * 5000),
