@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from toy import HIDDEN, INNER, make_toy_checkpoint
 
-from clear_bench.api import estimate as module
-from clear_bench.api.estimate import Inquiry, size_task
+from clear_bench.api import needs
+from clear_bench.api.estimate import Inquiry, memory, size_task
 from clear_bench.cli import invoke
 from clear_bench.models import open_checkpoint
 from clear_bench.models.shape import open_tokeniser, read_shape
@@ -134,9 +134,9 @@ def test_memory_grows_with_weights_and_queries_but_not_with_the_corpus(checkpoin
     large = size_task(card, select_pairs(card, ["de:de"]), inquiry)
     small = size_task(card, select_pairs(card, ["sw:sw"]), inquiry)
     assert large.texts > 100 * small.texts
-    needed = [sum(module.memory(shape, [size], "fp32", 4096).values()) for size in (small, large)]
+    needed = [sum(memory(shape, [size], "fp32", 4096).values()) for size in (small, large)]
     assert needed[1] < 1.1 * needed[0]
-    half = module.memory(shape, [large], "bf16", 4096)["weights"]
+    half = memory(shape, [large], "bf16", 4096)["weights"]
     assert half == 2 * shape.parameters
 
 
@@ -197,7 +197,7 @@ def test_only_gpus_share_the_time_and_every_worker_holds_a_model(
     times: int,
 ) -> None:
     monkeypatch.setattr("clear_bench.cluster.devices._gpus", lambda: 4)
-    monkeypatch.setattr(module, "measure_search", lambda *_: 1e9)
+    monkeypatch.setattr(needs, "measure_search", lambda *_: 1e9)
     arguments = ["--model", str(checkpoint.path), "--tasks", "miracl", "--tokens-per-second", "1e6", "--offline"]
     alone, shared = asked(capsys, *arguments), asked(capsys, *arguments, "--devices", devices)
     workers = len(devices.split(","))

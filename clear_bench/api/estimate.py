@@ -80,6 +80,10 @@ class TaskSize:
         """Texts of both sides."""
         return sum(one.texts for one in self.sets)
 
+    def count(self, side: Side) -> int:
+        """Return the number of texts of one side."""
+        return sum(one.texts for one in self.sets if one.side == side)
+
     @property
     def missing(self) -> int:
         """Texts that are still to be encoded."""

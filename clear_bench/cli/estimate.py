@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,14 +20,10 @@ from clear_bench.cli.options import (
 )
 from clear_bench.cli.task_names import resolve
 from clear_bench.console import say, say_json
-from clear_bench.settings import StoreDtype
 
 if TYPE_CHECKING:
-    from clear_bench.api.estimate import Inquiry, TaskSize
-    from clear_bench.settings import ModelSettings
-
-Json = dict[str, Any]  # Any: JSON
-DTYPES: tuple[StoreDtype, ...] = get_args(StoreDtype)
+    from clear_bench.api.needs import Needs
+    from clear_bench.settings import ModelSettings, StoreDtype
 
 
 @click.command(cls=Command)
@@ -61,6 +57,7 @@ def estimate(
     whose vectors are in the cache already cost no time. Times are of this machine unless a rate is given.
     """
     from clear_bench.api.estimate import Inquiry, size_task
+    from clear_bench.api.needs import find_needs
     from clear_bench.api.plan import look_up
     from clear_bench.cluster.devices import devices_of
     from clear_bench.disk import cache_root
@@ -77,113 +74,45 @@ def estimate(
     sizes = [size_task(task, selected[task.name], inquiry, read=read) for task in chosen if selected[task.name]]
     names = devices_of(devices, model_settings.device, None) or ()
     settings = replace(model_settings, device=names[0]) if names else model_settings
-    rate = tokens_per_second or _measured_rate(inquiry, settings)
-    document = _document(inquiry, sizes, rate, settings, names)
-    document["rates"]["tokens_per_second_from"] = "given" if tokens_per_second else "measured"
+    needs = find_needs(inquiry, sizes, settings, names, tokens_per_second)
     if as_json:
-        say_json(document, 1)
+        say_json(needs.to_dict(), 1)
     else:
-        _show(document)
+        _show(needs)
 
 
-def _document(
-    inquiry: Inquiry,
-    sizes: Sequence[TaskSize],
-    rate: float,
-    settings: ModelSettings,
-    names: Sequence[str],
-) -> Json:
-    from clear_bench.api.estimate import code_memory, measure_search, memory
-    from clear_bench.models.shape import default_batch_tokens, read_shape
-
-    checkpoint = inquiry.checkpoint
-    shape = read_shape(checkpoint)
-    products = measure_search(shape.dimensions, settings.device)
-    tokens = settings.batch_tokens or default_batch_tokens(settings.device)
-    gpus = len([name for name in names if name != "cpu"])
-    return {
-        "schema": "clear-bench/estimate/1",
-        "model": checkpoint.name,
-        "dimensions": shape.dimensions,
-        "parameters": shape.parameters,
-        "store_dtype": inquiry.store_dtype,
-        "tasks": [_task(size, shape.dimensions) for size in sizes],
-        "devices": list(names),
-        "memory_bytes": memory(shape, sizes, str(checkpoint.precision), tokens, len(names)),
-        "code_bytes": code_memory(shape.dimensions, sizes),
-        "rates": {"tokens_per_second": rate, "similarities_per_second": products},
-        "seconds": {
-            "encode": sum(size.missing_tokens for size in sizes) / (rate * max(1, gpus)),
-            "search": sum(size.products for size in sizes) / products,
-        },
-    }
-
-
-def _measured_rate(inquiry: Inquiry, settings: ModelSettings) -> float:
-    """Load the model and encode passages of the shipped task for a few seconds."""
-    from clear_bench.api import load_task
-    from clear_bench.api.estimate import measure_encoding
-    from clear_bench.models.loading import load_encoder
-
-    encoder = load_encoder(inquiry.checkpoint, settings)
-    return measure_encoding(encoder, list(load_task("mini").corpora.values()), inquiry.tokenise)
-
-
-def _task(size: TaskSize, dimensions: int) -> Json:
-    counts = {side: sum(one.texts for one in size.sets if one.side == side) for side in ("query", "passage")}
-    return {
-        "task": size.task,
-        "counts_from": "texts" if size.is_read else "card",
-        "tokens_from": "sample" if size.is_sampled else "assumed",
-        "pairs": size.pairs,
-        "queries": counts["query"],
-        "passages": counts["passage"],
-        "cached": size.texts - size.missing,
-        "tokens": size.tokens,
-        "tokens_to_encode": size.missing_tokens,
-        "similarities": size.products,
-        "disk_bytes": {
-            "texts": size.text_bytes,
-            **{dtype: size.vector_bytes(dimensions, dtype) for dtype in DTYPES},
-        },
-    }
-
-
-def _show(document: Json) -> None:
+def _show(needs: Needs) -> None:
+    from clear_bench.api.needs import DTYPES
     from clear_bench.render.tables import Table
     from clear_bench.render.writers import write_terminal
 
     rows = []
-    for task in document["tasks"]:
-        disk = task["disk_bytes"]
-        share = f"{task['cached'] / (task['queries'] + task['passages']):.0%}"
-        numbers = (f"{task[name]:,}" for name in ("pairs", "queries", "passages", "tokens"))
-        sizes = (_bytes(disk[name]) for name in ("texts", *DTYPES))
-        rows.append((task["task"], *numbers, share, *sizes))
+    for size in needs.sizes:
+        numbers = (size.pairs, size.count("query"), size.count("passage"), size.tokens)
+        share = f"{(size.texts - size.missing) / size.texts:.0%}"
+        rows.append((size.task, *(f"{n:,}" for n in numbers), share, *map(_bytes, needs.disk_bytes(size).values())))
     columns = ("task", "pairs", "queries", "passages", "tokens", "in cache", "texts", *DTYPES)
-    title = (
-        f"{document['model']}: {document['dimensions']} dimensions, {document['parameters'] / 1e6:,.0f} M parameters"
-    )
-    write_terminal(Table(title, columns, tuple(rows), _notes(document)))
-    memory, rates, seconds = document["memory_bytes"], document["rates"], document["seconds"]
-    parts = ", ".join(f"{name} {_bytes(size)}" for name, size in memory.items())
-    say(f"\nmemory  {_bytes(sum(memory.values()))} ({parts}); texts and vectors are mapped files beside it")
-    codes = " or ".join(f"{_bytes(size)} with --index {name}" for name, size in document["code_bytes"].items())
+    title = f"{needs.model}: {needs.shape.dimensions} dimensions, {needs.shape.parameters / 1e6:,.0f} M parameters"
+    write_terminal(Table(title, columns, tuple(rows), _notes(needs, DTYPES)))
+    parts = ", ".join(f"{name} {_bytes(size)}" for name, size in needs.memory_bytes.items())
+    total = _bytes(sum(needs.memory_bytes.values()))
+    say(f"\nmemory  {total} ({parts}); texts and vectors are mapped files beside it")
+    codes = " or ".join(f"{_bytes(size)} with --index {name}" for name, size in needs.code_bytes.items())
     say(f"codes   {codes}, in memory too: of the largest passage side")
-    each = " on each of " + ", ".join(document["devices"]) if len(document["devices"]) > 1 else ""
-    rate = f"{rates['tokens_per_second']:,.0f} tokens/s, {rates['tokens_per_second_from']}{each}"
-    say(f"encode  {_time(seconds['encode'])} ({rate})")
-    say(f"search  {_time(seconds['search'])} ({rates['similarities_per_second']:,.0f} similarities/s, measured)")
+    each = " on each of " + ", ".join(needs.devices) if len(needs.devices) > 1 else ""
+    rate = f"{needs.tokens_per_second:,.0f} tokens/s, {needs.tokens_per_second_from}{each}"
+    say(f"encode  {_time(needs.encode_seconds)} ({rate})")
+    say(f"search  {_time(needs.search_seconds)} ({needs.similarities_per_second:,.0f} similarities/s, measured)")
 
 
-def _notes(document: Json) -> str:
+def _notes(needs: Needs, dtypes: Sequence[str]) -> str:
     notes = [
         "Pairs: query language by passage language. Queries, passages, tokens: each text counted once, whatever the "
         "number of pairs; tokens as the model cuts them. In cache: texts whose vectors are stored already. Texts: the "
-        f"data set on disk. {DTYPES[0]} to {DTYPES[-1]}: the vectors on disk in each --store-dtype; this run keeps "
-        f"{document['store_dtype']}."
+        f"data set on disk. {dtypes[0]} to {dtypes[-1]}: the vectors on disk in each --store-dtype; this run keeps "
+        f"{needs.store_dtype}."
     ]
-    unread = [task["task"] for task in document["tasks"] if task["counts_from"] == "card"]
+    unread = [size.task for size in needs.sizes if not size.is_read]
     if unread:
         notes.append(f"Not on this machine, so counts are the card's and tokens assumed: {', '.join(unread)}.")
     return " ".join(notes)
