@@ -6,6 +6,7 @@ import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -48,43 +49,42 @@ def open_checkpoint(
     if settings.precision not in get_args(Precision):
         msg = f"unknown precision {settings.precision!r}; known: {', '.join(get_args(Precision))}"
         raise UsageError(msg)
-    allowed = {"allow_pickle": settings.allow_pickle, "trust_remote_code": settings.trust_remote_code}
     folder, revision, hub_id = _locate(spec, settings)
-    files = scan(folder, twins=hub_id is not None, **allowed)
-    saved = read_optional(folder / SAVED)
-    card = read_card(folder)
+    code = settings.trust_remote_code
+    files = scan(folder, twins=hub_id is not None, allow_pickle=settings.allow_pickle, trust_remote_code=code)
+    saved, config, card = read_optional(folder / SAVED), read_optional(folder / "config.json"), read_card(folder)
     if not read_modules(folder):
         log.warning("%s has no modules.json: it runs with mean pooling, as sentence-transformers would", spec)
-    names = [str(read_optional(folder / "config.json").get("_name_or_path", "")), *strings_in(card.get("base_model"))]
-    texts = prompts.carried(saved.get("prompts"), str(folder / SAVED))
-    settled = prompts.settle(
-        hub_id or spec,
-        names,
-        texts,
-        settings.query_prompt,
-        settings.passage_prompt,
-        is_hub_id=hub_id is not None,
-    )
-    length = sequence_length(folder, settings.max_seq_length)
-    weights, everything = _digests(folder, files, settings.trust_remote_code)
-    measure = settings.similarity or _similarity(saved, folder)
-    told = {"prompts": settled, "similarity": measure, "max_seq_length": length, "precision": settings.precision}
-    cache_digest = digest_of({"files": everything, **told})
-    return Checkpoint(
+    weights, everything = _digests(folder, files, code)
+    draft = Checkpoint(
         name=spec,
         path=folder,
-        fingerprint=truncated(cache_digest, settings.truncate_dim),
+        fingerprint="",
         weights_digest=weights,
-        prompts=settled,
-        similarity=measure,
-        max_seq_length=length,
+        prompts=prompts.settle(
+            hub_id or spec,
+            [*strings_in(config.get("_name_or_path")), *strings_in(card.get("base_model"))],
+            prompts.carried(saved.get("prompts"), str(folder / SAVED)),
+            settings.query_prompt,
+            settings.passage_prompt,
+            is_hub_id=hub_id is not None,
+        ),
+        similarity=settings.similarity or _similarity(saved, folder),
+        max_seq_length=sequence_length(folder, settings.max_seq_length),
         precision=settings.precision,
         revision=revision,
         licence=licence_of(card),
         trained_on=_trained_on(folder, card),
         truncate_dim=settings.truncate_dim,
-        cache_digest=cache_digest,
     )
+    return fingerprinted(draft, {"files": everything})
+
+
+def fingerprinted(draft: Checkpoint, content: Mapping[str, object]) -> Checkpoint:
+    """Return a checkpoint named by the digest of its content and of its settings that decide a vector."""
+    names = ("prompts", "similarity", "max_seq_length", "precision")
+    digest = digest_of({**content, **{name: getattr(draft, name) for name in names}})
+    return replace(draft, cache_digest=digest, fingerprint=truncated(digest, draft.truncate_dim))
 
 
 def truncated(cache_digest: str, truncate_dim: int | None) -> str:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_bench.documents import digest_of
 from clear_bench.errors import CheckpointError, UsageError, UserError
 from clear_bench.models import prompts
-from clear_bench.models.checkpoint import SAVED, open_checkpoint, truncated
+from clear_bench.models.checkpoint import SAVED, fingerprinted, open_checkpoint
 from clear_bench.models.layout import read_optional
 from clear_bench.models.rows import Advance, EncodedRows, strings
 from clear_bench.settings import ModelSettings, Precision
@@ -85,41 +84,46 @@ def from_object(
     if not callable(getattr(model, "encode", None)):
         msg = f"a model is a path, a hub id or an object with `encode(list of strings)`, not a {type(model).__name__}"
         raise UsageError(msg)
-    called = name or type(model).__name__
-    library = sys.modules.get("sentence_transformers")
-    encoder: SentenceEncoder | ObjectEncoder
+    called, library = name or type(model).__name__, sys.modules.get("sentence_transformers")
     if library is not None and isinstance(model, library.SentenceTransformer):
-        encoder = _library_encoder(model, settings.batch_tokens)
-        saved = prompts.carried(model.prompts, "this SentenceTransformer")
-        content, measure, precision = _content(model), model.similarity_fn_name, _precision(model)
-        length = model.max_seq_length
-        same = _as_in_its_folder(model, content, settings)
-        if same is not None:
-            return replace(same, name=called, path=None), encoder
-    else:
-        encoder = ObjectEncoder(model)
-        probe = np.round(encoder.vectors(PROBES), 4) + np.float32(0)  # no negative zeros
-        content = hashlib.sha256(probe.tobytes()).hexdigest()
-        saved, measure, precision, length = {}, "cosine", "fp32", None
-    settled = prompts.settle(called, [], saved, settings.query_prompt, settings.passage_prompt)
-    chosen: Similarity = settings.similarity or _measure(measure)
-    # The name is part of what an object is known by; a SentenceTransformer is known by its weights.
-    known_as = called if isinstance(encoder, ObjectEncoder) else None
-    told = {"prompts": settled, "similarity": chosen, "max_seq_length": length, "precision": precision}
-    digest = digest_of({"content": content, "name": known_as, **told})
-    checkpoint = Checkpoint(
+        return _from_library(model, settings, called)
+    encoder = ObjectEncoder(model)
+    probe = np.round(encoder.vectors(PROBES), 4) + np.float32(0)  # no negative zeros
+    content = hashlib.sha256(probe.tobytes()).hexdigest()
+    draft = Checkpoint(
         name=called,
         path=None,
-        fingerprint=truncated(digest, settings.truncate_dim),
+        fingerprint="",
         weights_digest=content,
-        prompts=settled,
-        similarity=chosen,
-        max_seq_length=length,
-        precision=precision,
+        prompts=prompts.settle(called, [], {}, settings.query_prompt, settings.passage_prompt),
+        similarity=settings.similarity or "cosine",
+        precision="fp32",
         truncate_dim=settings.truncate_dim,
-        cache_digest=digest,
     )
-    return checkpoint, encoder
+    # The name is part of what an object is known by.
+    return fingerprinted(draft, {"content": content, "name": called}), encoder
+
+
+def _from_library(model: SentenceTransformer, settings: ModelSettings, name: str) -> tuple[Checkpoint, SentenceEncoder]:
+    from clear_bench.models.encoder import SentenceEncoder
+
+    encoder = SentenceEncoder(model, settings.batch_tokens)
+    encoder.refuse_batch_dependence()
+    saved, content = prompts.carried(model.prompts, "this SentenceTransformer"), _content(model)
+    if same := _as_in_its_folder(model, content, settings):
+        return replace(same, name=name, path=None), encoder
+    draft = Checkpoint(
+        name=name,
+        path=None,
+        fingerprint="",
+        weights_digest=content,
+        prompts=prompts.settle(name, [], saved, settings.query_prompt, settings.passage_prompt),
+        similarity=settings.similarity or _measure(model.similarity_fn_name),
+        max_seq_length=model.max_seq_length,
+        precision=_precision(model),
+        truncate_dim=settings.truncate_dim,
+    )
+    return fingerprinted(draft, {"content": content, "name": None}), encoder
 
 
 class _Tensor(Protocol):
@@ -150,14 +154,6 @@ def _content(model: SentenceTransformer) -> str:
         rules = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
         content.update(json.dumps(rules, sort_keys=True).encode())
     return content.hexdigest()
-
-
-def _library_encoder(model: SentenceTransformer, batch_tokens: int | None) -> SentenceEncoder:
-    from clear_bench.models.encoder import SentenceEncoder
-
-    encoder = SentenceEncoder(model, batch_tokens)
-    encoder.refuse_batch_dependence()
-    return encoder
 
 
 def _as_in_its_folder(model: SentenceTransformer, content: str, settings: ModelSettings) -> Checkpoint | None:

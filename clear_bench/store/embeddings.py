@@ -2,7 +2,7 @@
 
 CACHE/embeddings/<vectors>/<texts>-<prompt>-<dtype>/
     key.json          whose vectors these are, in full
-    000000.npy ...    [rows, dimensions], in the order of the texts; bytes where they are coded: see `codes`
+    000000.npy ...    [rows, dimensions], in the order of the texts; bytes where they are coded: see `quantise`
     manifest.jsonl    one line per finished shard, written after it
 """
 

@@ -56,7 +56,7 @@ class Checkpoint:
 class Embeddings:
     """The vectors of one `Texts`: consecutive row blocks [n_i, d], float32 or float16, often memory-mapped.
 
-    A block may also be `codes.CodedRows`, which read as float32 wherever some of them are taken.
+    A block may also be `quantise.CodedRows`, which read as float32 wherever some of them are taken.
     They have unit length where the checkpoint's similarity is cosine.
     """
 
