@@ -176,20 +176,6 @@ class Recall:
     exact_seconds: float
 
 
-def search(
-    queries: Embeddings,
-    rows: NDArray[np.int64],
-    corpus: Sequence[Embeddings],
-    passage_ids: pa.ChunkedArray,
-    pair: LanguagePair,
-    depth: int,
-    index: str | Index = "auto",
-    device: str | None = None,
-) -> Run:
-    """Rank passages for one pair; use a `Searcher` where a passage side is searched more than once."""
-    return Searcher(corpus, passage_ids, index, device).search(queries, rows, pair, depth)
-
-
 def recall_against_exact(searcher: Searcher, queries: Embeddings, rows: NDArray[np.int64], depth: int) -> Recall:
     """Measure an approximate index on at most 256 of the query rows, evenly spread, against exact search on the CPU."""
     rows = rows[:: -(-len(rows) // _SAMPLE)]

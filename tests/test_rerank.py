@@ -8,7 +8,7 @@ import pytest
 
 from clear_bench.errors import InputError
 from clear_bench.rerank import rerank
-from clear_bench.search import search
+from clear_bench.search import Searcher
 from clear_bench.types import Embeddings, LanguagePair
 
 PAIR = LanguagePair("deu-Latn", "eng-Latn")
@@ -28,7 +28,7 @@ def test_all_passages_as_candidates_give_the_run_of_a_search() -> None:
     # Equal passages: the tie must go to the greater id in both.
     passages.blocks[0][7] = passages.blocks[0][30]
     ranked = rerank(queries, rows, [passages], ids(40), PAIR, 12, [np.arange(40)] * 3)
-    expected = search(queries, rows, [passages], ids(40), PAIR, 12)
+    expected = Searcher([passages], ids(40)).search(queries, rows, PAIR, 12)
     assert ranked.positions.tolist() == expected.positions.tolist()
     np.testing.assert_allclose(ranked.similarities, expected.similarities, rtol=1e-6)
     assert ranked.ties == expected.ties

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clear_bench import search as search_module
 from clear_bench.errors import InputError, UsageError
 from clear_bench.indexes import INDEXES, faiss_index, open_index, rows, torch_index
-from clear_bench.search import Searcher, recall_against_exact, search
+from clear_bench.search import Searcher, recall_against_exact
 from clear_bench.types import Embeddings, LanguagePair, Run
 
 PAIR = LanguagePair("deu-Latn", "eng-Latn")
@@ -135,9 +135,11 @@ def test_order_of_the_corpus_changes_nothing(
         patch.setattr(rows, "SMALL", small)
         patch.setattr(torch_index, "_CPU_BLOCK", (3, 32))
         patch.setattr(faiss_index, "_PASSAGES", 32)
-        plain = search(embeddings(queries), np.arange(5), [embeddings(passages)], chunked(ids), PAIR, depth, spec)
-        moved = search(
-            embeddings(queries), np.arange(5), [embeddings(passages[order])], chunked(shuffled), PAIR, depth, spec
+        plain = Searcher([embeddings(passages)], chunked(ids), spec).search(
+            embeddings(queries), np.arange(5), PAIR, depth
+        )
+        moved = Searcher([embeddings(passages[order])], chunked(shuffled), spec).search(
+            embeddings(queries), np.arange(5), PAIR, depth
         )
     assert [[ids[i] for i in row] for row in plain.positions] == [[shuffled[i] for i in row] for row in moved.positions]
     np.testing.assert_allclose(plain.similarities, moved.similarities, rtol=1e-6)
@@ -198,8 +200,8 @@ def test_parts_of_a_pool_follow_one_another(spec: str) -> None:
     parts = [integers(80, seed) for seed in range(3)]
     ids = [f"{code}/{i}" for code in ("en", "de", "ar") for i in range(80)]
     queries = integers(10, 9)
-    run = search(
-        embeddings(queries), np.arange(10), [embeddings(p, 2) for p in parts], chunked(ids), PAIR, 20, spec, "cpu"
+    run = Searcher([embeddings(p, 2) for p in parts], chunked(ids), spec, "cpu").search(
+        embeddings(queries), np.arange(10), PAIR, 20
     )
     assert_ranks(run, expected(np.concatenate(parts), ids, queries, 20), ids)
 
@@ -288,9 +290,11 @@ def test_unusable_vectors_stop_the_search(spec: str, value: float, word: str) ->
     good, bad = unit(60, 0), unit(60, 1)
     bad[41] = value
     with pytest.raises(InputError, match=f"query vector of row 41 is {word}"):
-        search(embeddings(bad), np.arange(60), [embeddings(good)], chunked(some_ids(60)), PAIR, 5, spec, "cpu")
+        Searcher([embeddings(good)], chunked(some_ids(60)), spec, "cpu").search(embeddings(bad), np.arange(60), PAIR, 5)
     with pytest.raises(InputError, match=f"passage vector of row 41 is {word}"):
-        search(embeddings(good), np.arange(60), [embeddings(bad, 3)], chunked(some_ids(60)), PAIR, 5, spec, "cpu")
+        Searcher([embeddings(bad, 3)], chunked(some_ids(60)), spec, "cpu").search(
+            embeddings(good), np.arange(60), PAIR, 5
+        )
 
 
 def test_what_does_not_fit_together_is_refused() -> None:
