@@ -15,14 +15,14 @@ from sentence_transformers.base.losses.gradcache import (
     _get_batch_size,
     has_static_embedding_input,
 )
-from sentence_transformers.base.losses.merged_forward import embed_columns, merge_feature_batches
+from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.sentence_transformer.losses.matryoshka import ForwardDecorator
 from torch import Tensor, nn
 
 from clear_bench.errors import UsageError
+from clear_bench.losses.by_length import Features, chunks_of, in_columns, sort_by_length
 from clear_bench.losses.objectives import QUERY_SIDE, REPEATED, Role
 
-Features = dict[str, Any]  # Any: tensors and strings, as the model's preprocessing makes them
 Key = Role | tuple[Role, ...]
 
 
@@ -125,9 +125,9 @@ class RoleLoss(nn.Module, ABC):
         forwards = [
             self.model(_create_minibatch(group, rows.start, rows.stop))["sentence_embedding"]
             for group in groups
-            for rows in _chunks(_get_batch_size(group), self.forward_rows)
+            for rows in chunks_of(_get_batch_size(group), self.forward_rows)
         ]
-        return _in_columns(torch.cat(forwards), places)
+        return in_columns(torch.cat(forwards), places)
 
     def compute_loss_from_embeddings(self, embeddings: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
         """Return the loss of embeddings [rows, d], one per column, in the order of the roles."""
@@ -233,7 +233,7 @@ class CachedRoleLoss(CachedLossMixin, RoleLoss):  # type: ignore[misc]  # senten
             leaves = {key: t.detach().requires_grad_(t.requires_grad) for key, t in batch.tensors.items()}
             cut = replace(batch, tensors=leaves) if with_backward else batch
             sums: dict[str, Tensor] = {}
-            chunks = _chunks(batch.rows, self.mini_batch_size)
+            chunks = chunks_of(batch.rows, self.mini_batch_size)
             for rows in chunks:
                 share = 1 / len(chunks) if self.authors_gradient_scale else (rows.stop - rows.start) / batch.rows
                 parts = self.parts(cut, rows)
@@ -250,56 +250,12 @@ class CachedRoleLoss(CachedLossMixin, RoleLoss):  # type: ignore[misc]  # senten
         """Return the embeddings by column; `reps` holds sorted groups of columns, or one list per column."""
         if self._places is None:
             return [torch.cat(mini_batches) for mini_batches in reps]
-        return _in_columns(torch.cat([mini_batch for group in reps for mini_batch in group]), self._places)
+        return in_columns(torch.cat([mini_batch for group in reps for mini_batch in group]), self._places)
 
 
 def without_autocast(like: Tensor) -> AbstractContextManager[None]:
     """Return a context without autocast on a tensor's device; the cached loss runs its backward pass inside, too."""
     return torch.autocast(device_type=like.device.type, enabled=False)
-
-
-def sort_by_length(features: Sequence[Features], sides: Sequence[Sequence[int]]) -> tuple[list[Features], Tensor]:
-    """Return the rows of each side, longest first, so that mini-batches hold little padding.
-
-    The tensor, [columns, rows], says where each embedding stands in the concatenation of the groups.
-    """
-    size = _get_batch_size(features[0])
-    groups: list[Features] = []
-    order: list[Tensor] = []
-    for side in sides:
-        merged = merge_feature_batches([features[i] for i in side]) if len(side) > 1 else None
-        for columns, group in [(side, merged)] if merged is not None else [([i], features[i]) for i in side]:
-            permutation = _longest_first(group, size * len(columns))
-            start = torch.tensor([i * size for i in columns], device=permutation.device)
-            origin = (start[:, None] + torch.arange(size, device=permutation.device)).flatten()
-            groups.append(_permute(group, permutation))
-            order.append(origin[permutation])
-    return groups, torch.cat(order).argsort().reshape(len(features), size)
-
-
-def _in_columns(rows: Tensor, places: Tensor) -> Sequence[Tensor]:
-    """Return sorted embeddings by column: the inverse of `sort_by_length`."""
-    columns, size = places.shape
-    return rows[places.flatten()].reshape(columns, size, -1).unbind(0)
-
-
-def _longest_first(group: Features, rows: int) -> Tensor:
-    mask = group.get("attention_mask")
-    tensors = [value for key, value in group.items() if isinstance(value, Tensor) and key != "prompt_length"]
-    if not isinstance(mask, Tensor) or any(t.ndim == 0 or t.shape[0] != rows for t in tensors):
-        return torch.arange(rows, device=tensors[0].device)  # rows of flattened or image inputs cannot be moved
-    return mask.reshape(rows, -1).sum(dim=1).argsort(descending=True, stable=True)
-
-
-def _permute(group: Features, permutation: Tensor) -> Features:
-    if bool((permutation[1:] > permutation[:-1]).all()):
-        return group
-    moves = {key: isinstance(value, Tensor) and key != "prompt_length" for key, value in group.items()}
-    return {key: value[permutation] if moves[key] else value for key, value in group.items()}
-
-
-def _chunks(rows: int, size: int) -> list[slice]:
-    return [slice(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
 
 
 def _send_back(tensors: Mapping[Key, Tensor], leaves: Mapping[Key, Tensor]) -> None:

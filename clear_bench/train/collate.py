@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from sentence_transformers import SentenceTransformer
 
+from clear_bench.losses.by_length import Features
 from clear_bench.losses.objectives import QUERY_SIDE, Role
-from clear_bench.losses.role_loss import Features
 from clear_bench.losses.roles import Roles
 
 

@@ -17,7 +17,7 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from clear_bench.disk import write_text
 from clear_bench.errors import InputError
-from clear_bench.losses.role_loss import Features
+from clear_bench.losses.by_length import Features
 from clear_bench.train.collate import Side
 from clear_bench.train.record import COUNTERS
 

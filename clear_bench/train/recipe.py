@@ -24,6 +24,15 @@ from clear_bench.train.parts import (
 )
 from clear_bench.types import ENGLISH
 
+PLACES = {
+    "model": ("base", "vocabulary_texts"),
+    "data": ("files", "not_in", "collection", "negatives_file", "translations_file"),
+    "mine": ("model",),
+    "translate": ("model",),
+    "evaluation": ("tasks",),
+}
+"""Settings that may name a path."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -92,25 +101,18 @@ def _override(recipe: Recipe, override: str) -> Recipe:
 
 
 def _settle_paths(recipe: Recipe, folder: Path) -> Recipe:
-    def settle(text: str) -> str:
-        return str(folder / text) if (folder / text).exists() else text
+    """Return a recipe whose relative paths start at its folder, where something lies there."""
 
-    data = recipe.data
-    data = replace(
-        data,
-        files=tuple(map(settle, data.files)),
-        not_in=tuple(map(settle, data.not_in)),
-        collection=None if data.collection is None else settle(data.collection),
-        negatives_file=None if data.negatives_file is None else settle(data.negatives_file),
-        translations_file=None if data.translations_file is None else settle(data.translations_file),
-    )
-    base = settle(recipe.model.base) if recipe.model.base else ""
-    model = replace(recipe.model, base=base, vocabulary_texts=tuple(map(settle, recipe.model.vocabulary_texts)))
-    evaluation = replace(recipe.evaluation, tasks=tuple(map(settle, recipe.evaluation.tasks)))
-    mine = replace(recipe.mine, model=settle(recipe.mine.model)) if recipe.mine.model else recipe.mine
-    translate = recipe.translate
-    translate = replace(translate, model=settle(translate.model)) if translate.model else translate
-    return replace(recipe, data=data, model=model, evaluation=evaluation, mine=mine, translate=translate)
+    def settle(value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(value, tuple):
+            return tuple(str(settle(item)) for item in value)
+        return str(folder / value) if value and (folder / value).exists() else value
+
+    sections = {}
+    for section, keys in PLACES.items():
+        part = getattr(recipe, section)
+        sections[section] = replace(part, **{key: settle(getattr(part, key)) for key in keys})
+    return replace(recipe, **sections)
 
 
 def _checked(recipe: Recipe) -> Recipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from clear_bench.api.plan import Plan, make_plans
 from clear_bench.compare import PAIR_GROUPS
 from clear_bench.errors import UsageError
 from clear_bench.score import by_kind, macro, means
-from clear_bench.types import LanguagePair, Scores
+from clear_bench.types import Scores
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -63,12 +63,10 @@ def make_evaluator(recipe: Recipe) -> CardEvaluator | None:
 
 def _by_group(scores: Scores, metric: str) -> dict[str, float]:
     cells = means(scores, metric)
-    groups: dict[str, Mean] = dict(by_kind(cells)) | {"cross": macro(_cross(cells))}
+    groups: dict[str, Mean] = dict(by_kind(cells)) | {
+        "cross": macro(mean for pair, mean in cells.items() if pair.kind in PAIR_GROUPS["cross"])
+    }
     return {name: mean.value for name, mean in groups.items() if mean.value is not None}
-
-
-def _cross(cells: Mapping[LanguagePair, Mean]) -> Iterable[Mean]:
-    return [mean for pair, mean in cells.items() if pair.kind in PAIR_GROUPS["cross"]]
 
 
 def _averages(by_task: Sequence[Mapping[str, float]]) -> dict[str, float]:
