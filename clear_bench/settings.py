@@ -13,6 +13,7 @@ from clear_bench.types import Similarity
 
 Precision = Literal["fp32", "bf16", "fp16"]
 StoreDtype = Literal["float32", "float16", "int8", "binary"]
+Transform = Literal["center", "center+whiten", "shift", "lir"]
 Engine = Literal["local", "ray"]
 Devices = str | int | Sequence[str]
 """`cuda:0,cuda:1`, `cuda` (all there are), `cpu,cpu`, or a number of them."""
@@ -58,6 +59,10 @@ class SearchSettings:
     """`auto`, `faiss`, `torch`, `int8[:N]`, `binary[:N]` or `faiss:FACTORY`."""
     store_dtype: StoreDtype = "float32"
     """Of the stored vectors; `int8` and `binary` code passages and report what that loses."""
+    transform: Transform | None = None
+    """A linear map of the stored vectors that takes language out of them."""
+    transform_from: str | None = None
+    """Task whose texts the map is estimated on; None: those that are evaluated."""
     devices: Devices | None = None
     """Several devices of this machine, with an encoding process on each."""
     engine: Engine = "local"

@@ -10,7 +10,7 @@ from clear_bench.api.plan import Plan, make_plans
 from clear_bench.api.retrievers.open import open_retriever
 from clear_bench.disk import cache_at
 from clear_bench.readers import read
-from clear_bench.settings import Devices, Engine, ModelSettings, Precision, SearchSettings, StoreDtype
+from clear_bench.settings import Devices, Engine, ModelSettings, Precision, SearchSettings, StoreDtype, Transform
 from clear_bench.tasks import Task, find_task
 from clear_bench.types import Collection, Similarity
 
@@ -44,6 +44,8 @@ def evaluate(
     offline: bool = False,
     index: str = "auto",
     store_dtype: StoreDtype = "float32",
+    transform: Transform | None = None,
+    transform_from: str | None = None,
     devices: Devices | None = None,
     engine: Engine = "local",
     ray_address: str | None = None,
@@ -78,6 +80,8 @@ def evaluate(
         offline: Never touch the network.
         index: `auto`, `faiss`, `torch`, `int8[:N]`, `binary[:N]` or `faiss:FACTORY`.
         store_dtype: Of the stored vectors.
+        transform: `center`, `center+whiten`, `shift` or `lir`: maps the vectors so that they know less of language.
+        transform_from: Task whose texts the map is estimated on; the texts that are evaluated unless given.
         devices: Several devices, with an encoding process on each.
         engine: `local`, or `ray` for a cluster.
         ray_address: Of a running cluster.
@@ -105,6 +109,8 @@ def evaluate(
     search_settings = SearchSettings(
         index=index,
         store_dtype=store_dtype,
+        transform=transform,
+        transform_from=transform_from,
         devices=devices,
         engine=engine,
         ray_address=ray_address,

@@ -11,12 +11,13 @@ from clear_bench.api.geometry import Drawn, survey
 from clear_bench.api.identity import plan_again
 from clear_bench.api.plan import Plan, Read
 from clear_bench.api.retrievers.dense import DenseRetriever, ReadyVectors, prompted_texts
+from clear_bench.api.retrievers.transformed import TransformedRetriever
 from clear_bench.disk import cache_root
 from clear_bench.encode import pending
 from clear_bench.errors import EnvironmentFault, UsageError
 from clear_bench.geometry import Overall, Space, changes
 from clear_bench.models.checkpoint import truncated
-from clear_bench.settings import StoreDtype
+from clear_bench.settings import StoreDtype, Transform
 from clear_bench.store.embeddings import FOLDER, KEY, EmbeddingStore
 from clear_bench.store.results import Result
 from clear_bench.tasks import Task
@@ -65,7 +66,17 @@ def stored_vectors(result: Result, plan: Plan) -> ReadyVectors:
             f"--cache-dir, or the model instead of its result: its texts are then encoded"
         )
         raise EnvironmentFault(msg)
-    return DenseRetriever(best, _never, store, dtype).prepare(plan)
+    dense = DenseRetriever(best, _never, store, dtype)
+    transform = next((one for one in get_args(Transform) if one == result.manifest.settings.get("transform")), None)
+    if transform is None:
+        return dense.prepare(plan)
+    if other := result.manifest.settings.get("transform_from"):
+        msg = (
+            f"{result.path}: its vectors were mapped by what was estimated on {other}; measure the model instead, "
+            f"with --transform {transform} --transform-from"
+        )
+        raise UsageError(msg)
+    return TransformedRetriever(dense, transform).prepare(plan)
 
 
 def _dtype(result: Result) -> StoreDtype | None:
@@ -80,18 +91,19 @@ def _lacking(checkpoint: Checkpoint, plan: Plan, store: EmbeddingStore, dtype: S
 def _checkpoints(result: Result) -> Iterator[Checkpoint]:
     """Rebuild the checkpoint from the manifest, which does not say all: vectors may belong to rows or to texts."""
     model = result.manifest.model
+    fingerprint = str(result.manifest.settings.get("transform_of", model.fingerprint))
     for is_by_row in (False, True):
         yield Checkpoint(
             name=result.model,
             path=None,
-            fingerprint=model.fingerprint,
+            fingerprint=fingerprint,
             weights_digest=model.weights_digest,
             prompts=model.prompts,
             similarity=model.similarity or "cosine",
             max_seq_length=model.max_seq_length,
             precision=model.precision,
             truncate_dim=model.truncate_dim,
-            cache_digest=_cache_digest(model.fingerprint, model.truncate_dim),
+            cache_digest=_cache_digest(fingerprint, model.truncate_dim),
             is_by_row=is_by_row,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from clear_bench.cli.options import (
     model_options,
     option,
     store_dtype_option,
+    transform_options,
     with_settings,
 )
 from clear_bench.cli.task_names import load_cards, own_card, resolve
@@ -28,7 +29,7 @@ from clear_bench.errors import UsageError
 if TYPE_CHECKING:
     from clear_bench.api.geometry import Drawn
     from clear_bench.geometry import Space
-    from clear_bench.settings import ModelSettings, StoreDtype
+    from clear_bench.settings import ModelSettings, SearchSettings
 
 SCHEMA = "clear-bench/geometry/1"
 
@@ -43,9 +44,10 @@ SCHEMA = "clear-bench/geometry/1"
 @option("--vectors", type=click.Path(path_type=Path), help="Folder of precomputed vectors of MODEL.")
 @model_options
 @store_dtype_option
+@transform_options
 @cache_option
 @json_option
-@with_settings("model_settings")
+@with_settings("model_settings", "search_settings")
 def geometry(
     model: str,
     tasks: str | None,
@@ -54,9 +56,9 @@ def geometry(
     resamples: int,
     seed: int,
     vectors: Path | None,
-    store_dtype: StoreDtype,
     as_json: bool,
     model_settings: ModelSettings,
+    search_settings: SearchSettings,
 ) -> None:
     """Measure the space: how near translations are, how much language shows, hubs, isotropy.
 
@@ -67,12 +69,10 @@ def geometry(
 
     drawn = Drawn(sample, seed)
     if _is_result(Path(model)):
-        if vectors:
-            msg = f"{model} is a result, whose vectors are in the store; leave out --vectors"
-            raise UsageError(msg)
+        _refuse_settings(model, pairs, vectors, model_settings, search_settings)
         spaces = _of_results(Path(model), tasks, drawn, resamples, model_settings.offline)
     else:
-        spaces = _of_model(model, tasks, pairs, drawn, vectors, store_dtype, model_settings)
+        spaces = _of_model(model, tasks, pairs, drawn, vectors, model_settings, search_settings)
     if as_json:
         found = list(spaces)
         if len(found) > 1:
@@ -105,6 +105,23 @@ def show(space: Space) -> None:
         note(f"note: {line}")
 
 
+def _refuse_settings(
+    result: str, pairs: str, vectors: Path | None, model_settings: ModelSettings, search_settings: SearchSettings
+) -> None:
+    """Refuse what would be ignored: a result's vectors are what they are."""
+    given = [
+        one.name
+        for settings in (model_settings, search_settings)
+        for one in fields(settings)
+        if one.name != "offline" and getattr(settings, one.name) != one.default
+    ]
+    given += ["vectors"] * (vectors is not None) + ["pairs"] * (pairs != "all")
+    if given:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        msg = f"{result} is a result, whose vectors are in the store as they are; leave out {flags}, or name the model"
+        raise UsageError(msg)
+
+
 def _is_result(path: Path) -> bool:
     from clear_bench.store.results import MANIFEST
 
@@ -117,22 +134,22 @@ def _of_model(
     pairs: str,
     drawn: Drawn,
     vectors: Path | None,
-    store_dtype: StoreDtype,
     settings: ModelSettings,
+    search_settings: SearchSettings,
 ) -> Iterator[Space]:
     from clear_bench.api.geometry import survey
     from clear_bench.api.plan import make_plans
     from clear_bench.api.retrievers.dense import DenseRetriever
     from clear_bench.api.retrievers.open import open_retriever
-    from clear_bench.settings import SearchSettings
+    from clear_bench.api.retrievers.transformed import TransformedRetriever
 
     if not tasks:
         msg = f"{model} is not a result folder; name the tasks to measure it on with --tasks"
         raise UsageError(msg)
     chosen, read = resolve(tasks)
     plans = make_plans(chosen, [pairs], offline=settings.offline, read=read)
-    retriever = open_retriever(model, settings, SearchSettings(store_dtype=store_dtype), vectors=vectors)
-    if not isinstance(retriever, DenseRetriever):
+    retriever = open_retriever(model, settings, search_settings, vectors=vectors)
+    if not isinstance(retriever, DenseRetriever | TransformedRetriever):
         msg = f"{model} has no vectors, so there is no geometry to measure"
         raise UsageError(msg)
     for plan in plans:

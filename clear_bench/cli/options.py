@@ -15,7 +15,7 @@ from clear_bench.disk import cache_at
 from clear_bench.documents import read_toml
 from clear_bench.errors import UsageError
 from clear_bench.registry import refuse_unknown_keys, unknown
-from clear_bench.settings import Engine, ModelSettings, Precision, SearchSettings, StoreDtype
+from clear_bench.settings import Engine, ModelSettings, Precision, SearchSettings, StoreDtype, Transform
 
 F = TypeVar("F", bound=Callable[..., Any])  # Any: click hands each command its own parameters
 
@@ -113,11 +113,23 @@ devices_option = option(
     "--devices", help="Several devices, a process on each: cuda:0,cuda:1, cuda (all), cpu,cpu, or a number."
 )
 
+transform_options = together(
+    option(
+        "--transform",
+        type=click.Choice(get_args(Transform)),
+        help="Map the stored vectors of --model so that they know less of language; encodes nothing.",
+    ),
+    option(
+        "--transform-from", help="Task (name or card) whose texts the map is estimated on; default: the task's own."
+    ),
+)
+
 search_options = together(
     option(
         "--index", default="auto", show_default=True, help="auto, faiss, torch, int8[:N], binary[:N] or faiss:FACTORY."
     ),
     store_dtype_option,
+    transform_options,
     devices_option,
     option(
         "--engine", type=click.Choice(get_args(Engine)), default="local", show_default=True, help="Who does the work."

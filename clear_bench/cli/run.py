@@ -101,8 +101,9 @@ def run(
     # Both are opened first: a mistyped name must not cost the run of the other one.
     retrievers = [open_retriever(model, model_settings, search_settings, vectors=vectors, ranks=ranks)]
     if baseline:
-        # Precomputed vectors belong to the candidate, and the lexical baseline has no use for devices.
-        own = replace(search_settings, devices=None) if baseline == "bm25" else search_settings
+        # Precomputed vectors and the transform belong to the candidate; the lexical baseline has no use for devices.
+        own = replace(search_settings, transform=None, transform_from=None)
+        own = replace(own, devices=None) if baseline == "bm25" else own
         retrievers.insert(0, open_retriever(baseline, model_settings, own, ranks=ranks))
     done = [evaluate_plans(retriever, plans, output) for retriever in retrievers]
     if as_json:

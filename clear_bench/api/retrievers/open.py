@@ -11,6 +11,7 @@ from clear_bench.api.retrievers.dense import DenseRetriever
 from clear_bench.api.retrievers.lexical import NAME as BM25
 from clear_bench.api.retrievers.lexical import LexicalRetriever
 from clear_bench.api.retrievers.protocol import Retriever
+from clear_bench.api.retrievers.transformed import transformed
 from clear_bench.cluster import Loading, RayCluster
 from clear_bench.cluster.devices import Crew, devices_of
 from clear_bench.cluster.ranks import Ranks
@@ -45,6 +46,7 @@ def open_retriever(
     if search.engine == "ray" and (search.devices is not None or ranks is not None):
         msg = "--engine ray has workers of its own; run without --devices and without torchrun"
         raise UsageError(msg)
+    _check_transform(search, has_vectors=vectors is not None or model != BM25)
     devices = devices_of(search.devices, model_settings.device, ranks)
     if vectors is None and model == BM25:
         if search.devices is not None:
@@ -55,7 +57,7 @@ def open_retriever(
     if checkpoint.path is None and (search.devices is not None or search.engine == "ray"):
         raise UsageError(_no_workers(search))
     loading = Loading(str(model), checkpoint.fingerprint, model_settings, cache_root())
-    return DenseRetriever(
+    dense = DenseRetriever(
         checkpoint,
         encoder,
         EmbeddingStore(cache_root()),
@@ -65,6 +67,9 @@ def open_retriever(
         RayCluster(loading, search.ray_address, search.ray_workers) if search.engine == "ray" else None,
         Crew(devices, loading, ranks) if devices and checkpoint.path is not None else None,
     )
+    if search.transform is None:
+        return dense
+    return transformed(dense, search.transform, search.transform_from, offline=model_settings.offline)
 
 
 def open_encoder(
@@ -97,6 +102,17 @@ def _load(checkpoint: Checkpoint, settings: ModelSettings) -> Encoder:
     from clear_bench.models.loading import load_encoder
 
     return load_encoder(checkpoint, settings)
+
+
+def _check_transform(search: SearchSettings, *, has_vectors: bool) -> None:
+    if search.transform is None:
+        if search.transform_from is not None:
+            msg = f"--transform-from {search.transform_from} is for a transform; name one with --transform"
+            raise UsageError(msg)
+    elif search.engine == "ray" or not has_vectors:
+        what = "--engine ray searches vectors as they are stored" if has_vectors else "bm25 has no vectors"
+        msg = f"{what}; run without --transform {search.transform}"
+        raise UsageError(msg)
 
 
 def _no_workers(search: SearchSettings) -> str:
