@@ -177,8 +177,10 @@ class SentenceEncoder:
         if self.is_plain and self.batch_tokens == 1:
             return  # each text is a batch of its own
         for side in get_args(Side):
-            alone, together = self._probe(PROBES[:1], side), self._probe(PROBES, side)
-            cosine = float(torch.cosine_similarity(alone[0].double(), together[0].double(), dim=0))
+            alone, together = (self._probe(texts, side)[0].double() for texts in (PROBES[:1], PROBES))
+            if not (torch.isfinite(alone + together).all() and alone.any() and together.any()):
+                return  # every vector is checked when it is encoded, and the error names its text
+            cosine = float(torch.cosine_similarity(alone, together, dim=0))
             if cosine < SAME:
                 padding = getattr(self.model.tokenizer, "padding_side", "unknown")
                 msg = (
