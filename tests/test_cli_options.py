@@ -10,7 +10,7 @@ import pytest
 
 from clear_bench.cli import COMMANDS, invoke
 from clear_bench.cli.cache import parse_age, parse_size
-from clear_bench.cli.options import MAY_BE_EMPTY, Real, Strict
+from clear_bench.cli.options import MAY_BE_EMPTY, NAMES, SEEDS, Real, Strict
 from clear_bench.cluster.devices import choose_devices
 from clear_bench.errors import UsageError
 from clear_bench.indexes import check_backend
@@ -131,7 +131,10 @@ def test_candidates_of_codes_are_counts(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["-1", "0,-1", "0,4294967296", "0.5", "nan", "a"])
 def test_seeds_are_those_that_generators_take(text: str) -> None:
-    from clear_bench.cli.sweep import _numbers
-
     with pytest.raises(click.BadParameter):
-        _numbers(text)
+        SEEDS.convert(text, None, None)
+
+
+def test_commas_join_values_and_blanks_around_them_do_not_count() -> None:
+    assert NAMES.convert(" a, b c,,", None, None) == ("a", "b c")
+    assert SEEDS.convert("0, 7", None, None) == (0, 7)

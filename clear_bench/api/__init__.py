@@ -1,12 +1,15 @@
-"""The stages put together, for notebooks and for the command line: evaluate a model and look at the scores."""
+"""The stages put together, for notebooks and for the command line: evaluate, compare, gate and report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from clear_bench.api.comparing import Comparisons, compare
 from clear_bench.api.evaluation import Evaluation, Output, evaluate_plans
+from clear_bench.api.gating import GateOutcome, gate
 from clear_bench.api.plan import Plan, make_plans
+from clear_bench.api.reporting import Report, report
 from clear_bench.api.retrievers.open import open_retriever
 from clear_bench.disk import cache_at
 from clear_bench.readers import read
@@ -14,10 +17,22 @@ from clear_bench.settings import Devices, Engine, ModelSettings, Precision, Sear
 from clear_bench.tasks import Task, find_task
 from clear_bench.types import Collection, Similarity
 
-__all__ = ["Evaluation", "Plan", "evaluate", "load_task", "make_plans"]
+__all__ = [
+    "Comparisons",
+    "Evaluation",
+    "GateOutcome",
+    "Plan",
+    "Report",
+    "compare",
+    "evaluate",
+    "gate",
+    "load_task",
+    "make_plans",
+    "report",
+]
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913  a notebook names every option of the command
     model: object,
     tasks: str | Task | Sequence[str | Task] | Sequence[Plan],
     *,
@@ -133,7 +148,10 @@ def evaluate(
 def load_task(name: str, pairs: str | Sequence[str] = (), *, cache_dir: Path | str | None = None) -> Collection:
     """Load the texts and judgements of a task by name or card path, all of it or only what some pairs need.
 
-    `cache_dir` is where downloaded and converted data sets are kept.
+    Args:
+        name: The name of a task, or the path of its card.
+        pairs: Patterns such as `de:en`, `*:en` or `direct`; all texts of the task unless given.
+        cache_dir: Where downloaded and converted data sets are kept.
 
     >>> collection = load_task("mini", "de:en")
     >>> len(collection.queries["deu-Latn"]), len(collection.corpora["eng-Latn"])

@@ -63,6 +63,8 @@ class Evaluation:
     checkpoint: Checkpoint
     scores: Mapping[str, Scores]
     """Task name -> scores."""
+    folder: Path | None = None
+    """Folder below which the results are saved as `<slug>/<task>`; None where they are in memory only."""
 
     def __str__(self) -> str:
         """Return the tables that `clear-bench run` prints."""
@@ -84,8 +86,13 @@ class Evaluation:
 
         return (table for scores in self.scores.values() for table in run_tables(summarise(scores)))
 
+    def results(self) -> dict[str, Result]:
+        """Return the result of each task, as `compare`, `gate` and `report` take it."""
+        place = (self.folder or Path()) / self.checkpoint.slug
+        return {task: Result(place / task, scores, scores.provenance) for task, scores in self.scores.items()}
+
     def to_pandas(self) -> pd.DataFrame:
-        """Give the long form: one row per task, pair and query, one column a metric."""
+        """Return the long form: one row per task, pair and query, one column a metric."""
         import pandas as pd
 
         frames = [
@@ -95,7 +102,7 @@ class Evaluation:
         return long[["model", "task", *[name for name in long.columns if name not in ("model", "task")]]]
 
     def matrix(self, task: str, metric: str | None = None) -> pd.DataFrame:
-        """Give a task's means (0-1): query languages down, passage languages across."""
+        """Return a task's means (0-1): query languages down, passage languages across."""
         import pandas as pd
 
         scores = self.scores[task]
@@ -120,7 +127,7 @@ def evaluate_plans(retriever: Retriever, plans: Sequence[Plan], output: Output) 
                 raise
             msg = f"{plan.task.name} failed: {error} Finished and saved: {', '.join(finished)}."
             raise CellsFailedError(msg) from error
-    return Evaluation(retriever.checkpoint, finished)
+    return Evaluation(retriever.checkpoint, finished, output.folder)
 
 
 def evaluate_saved(retriever: Retriever, plans: Sequence[Plan], folder: Path) -> dict[str, Result]:
@@ -212,7 +219,7 @@ def _measure(
 
 
 def _uncounted(plan: Plan, manifest: Manifest, table: pa.Table) -> dict[str, dict[str, str]]:
-    """Say, by metric and pair, why there is no value, where no query counts."""
+    """Return, by metric and pair, why there is no value where no query counts."""
     known, found = uncountable(plan), dict[str, dict[str, str]]()
     for name in plan.metrics:
         for pair, mean in score.means(Scores(table, plan.metrics, manifest), name).items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clear_bench.cli.options import (
+    NAMES,
     RATE,
     Command,
     cache_option,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @option("--model", required=True, help="Folder, hub id (id@revision) or embedded:NAME.")
-@option("--tasks", required=True, help="Tasks, groups, card paths or mteb:NAME, comma-separated.")
+@option("--tasks", type=NAMES, required=True, help="Tasks, groups, card paths or mteb:NAME, comma-separated.")
 @option("--pairs", default="all", show_default=True, help="query:passage: en:en, *:en, de:POOL, direct, cross ...")
 @option(
     "--tokens-per-second",
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 @with_settings("model_settings")
 def estimate(
     model: str,
-    tasks: str,
+    tasks: tuple[str, ...],
     pairs: str,
     tokens_per_second: float | None,
     devices: str | None,
@@ -76,7 +77,7 @@ def estimate(
     settings = replace(model_settings, device=names[0]) if names else model_settings
     needs = find_needs(inquiry, sizes, settings, names, tokens_per_second)
     if as_json:
-        say_json(needs.to_dict(), 1)
+        say_json(needs.to_dict())
     else:
         _show(needs)
 

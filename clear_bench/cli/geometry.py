@@ -11,6 +11,7 @@ import click
 
 from clear_bench.cli.options import (
     COUNT,
+    NAMES,
     REPLICATES,
     SEED,
     Command,
@@ -36,7 +37,12 @@ SCHEMA = "clear-bench/geometry/1"
 
 @click.command(cls=Command)
 @click.argument("model", metavar="RESULT|MODEL")
-@option("--tasks", help="Tasks, groups, card paths or mteb:NAME, comma-separated; default: all that RESULT has.")
+@option(
+    "--tasks",
+    type=NAMES,
+    default="",
+    help="Tasks, groups, card paths or mteb:NAME, comma-separated; default: all that RESULT has.",
+)
 @option("--pairs", default="all", show_default=True, help="Of MODEL: query:passage, en:en, *:en, direct ...")
 @option("--sample", type=COUNT, default=2000, show_default=True, help="Texts of a language that are measured at most.")
 @option("--resamples", type=REPLICATES, default=2000, show_default=True, help="0: no intervals in JSON.")
@@ -50,7 +56,7 @@ SCHEMA = "clear-bench/geometry/1"
 @with_settings("model_settings", "search_settings")
 def geometry(
     model: str,
-    tasks: str | None,
+    tasks: tuple[str, ...],
     pairs: str,
     sample: int,
     resamples: int,
@@ -78,7 +84,7 @@ def geometry(
         if len(found) > 1:
             msg = f"--json describes one task, and these are {len(found)}; name one of them in --tasks"
             raise UsageError(msg)
-        say_json(document(found[0], resamples, seed), 1)
+        say_json(document(found[0], resamples, seed))
         return
     for i, space in enumerate(spaces):
         say() if i else None
@@ -130,7 +136,7 @@ def _is_result(path: Path) -> bool:
 
 def _of_model(
     model: str,
-    tasks: str | None,
+    tasks: tuple[str, ...],
     pairs: str,
     drawn: Drawn,
     vectors: Path | None,
@@ -164,12 +170,12 @@ def _of_model(
         )
 
 
-def _of_results(path: Path, tasks: str | None, drawn: Drawn, replicates: int, offline: bool) -> Iterator[Space]:
+def _of_results(path: Path, tasks: tuple[str, ...], drawn: Drawn, replicates: int, offline: bool) -> Iterator[Space]:
     from clear_bench.api.explained import explained_space
     from clear_bench.store.results import read_results
 
     results = read_results(path)
-    cards = load_cards([tasks] if tasks else [])
+    cards = load_cards(tasks)
     chosen = [result for result in results if result.task in cards or not tasks]
     if not chosen:
         msg = f"{path} has no result of {', '.join(cards)}; it has {', '.join(one.task for one in results)}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clear_bench.cli.options import COUNT, StrictGroup
+from clear_bench.cli.options import COUNT, NAMES, StrictGroup
 from clear_bench.console import say
 from clear_bench.errors import UsageError
 
@@ -50,7 +50,9 @@ def mteb(paths: tuple[Path, ...], model: str | None, task: str | None, out: Path
 @click.option("--run", "runs", multiple=True, required=True, help="A pair and its run file: de:en=FILE.")
 @click.option("--task", required=True, help="The card to judge by; with --qrels, a name for the task.")
 @click.option("--qrels", multiple=True, help="TREC qrels instead of a card: FILE for all pairs, or de:en=FILE.")
-@click.option("--metrics", default="", help="Comma-separated; default: the card's, or nDCG@10,recall@100,MRR@100.")
+@click.option(
+    "--metrics", type=NAMES, default="", help="Comma-separated; default: the card's, or nDCG@10,recall@100,MRR@100."
+)
 @click.option("--run-depth", type=COUNT, help="Ranks stored of each run; default: the card's, or 100.")
 @out_option
 @force_option
@@ -59,7 +61,7 @@ def trec(
     runs: tuple[str, ...],
     task: str,
     qrels: tuple[str, ...],
-    metrics: str,
+    metrics: tuple[str, ...],
     run_depth: int | None,
     out: Path,
     force: bool,
@@ -72,13 +74,12 @@ def trec(
     from clear_bench.readers.trec import read_trec_qrels
 
     files = _pair_files("--run", runs)
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
     if qrels:
         grades = {pair: read_trec_qrels(path) for pair, path in _qrels_files(qrels, list(files)).items()}
         default = ["nDCG@10", "recall@100", "MRR@100"]
-        plans = [plan_by_qrels(task, grades, files, names or default, run_depth or 100)]
+        plans = [plan_by_qrels(task, grades, files, metrics or default, run_depth or 100)]
     else:
-        plans = make_plans([task], [str(pair) for pair in files], metric_names=names, run_depth=run_depth)
+        plans = make_plans([task], [str(pair) for pair in files], metric_names=metrics, run_depth=run_depth)
     done = evaluate_plans(foreign_system(model, files), plans, Output(out, force))
     for name in done.scores:
         say(out / done.checkpoint.slug / name)

@@ -10,6 +10,7 @@ import click
 
 from clear_bench.cli.options import (
     COUNT,
+    NAMES,
     SHARE,
     Command,
     cache_option,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @click.argument("base")
 @click.argument("tuned")
 @option("--weights", default="0:1:0.1", show_default=True, help="Shares of TUNED: start:stop:step, or a list.")
-@option("--tasks", required=True, help="Task or group names or card paths, comma-separated.")
+@option("--tasks", type=NAMES, required=True, help="Task or group names or card paths, comma-separated.")
 @option("--pairs", default="all", show_default=True, help="query:passage: en:en, *:en, direct ...")
 @option("--limit", type=COUNT, help="First N queries of each language; marks the results partial.")
 @option("--english-margin", type=SHARE, default=0.003, show_default=True, help="Most that English may lose.")
@@ -44,7 +45,7 @@ def merge(
     base: str,
     tuned: str,
     weights: str,
-    tasks: str,
+    tasks: tuple[str, ...],
     pairs: str,
     limit: int | None,
     english_margin: float,
@@ -69,7 +70,7 @@ def merge(
 
     be_quiet()
     shares = parse_weights(weights)
-    plans = make_plans([tasks], [pairs], limit=limit, offline=model_settings.offline)
+    plans = make_plans(tasks, [pairs], limit=limit, offline=model_settings.offline)
     found = run(base, tuned, plans, out, weights=shares, margin=english_margin, keep=keep, settings=model_settings)
     document = as_document(found)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
@@ -78,7 +79,7 @@ def merge(
     pages = [markdown(table, 2) for table in tables(found)]
     write_text(out / "merge.md", "\n".join([*pages, "![Gain over the base by share](merge.svg)\n"]))
     if as_json:
-        say_json(document, 1)
+        say_json(document)
         return
     for table in tables(found):
         write_terminal(table)

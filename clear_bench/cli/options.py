@@ -37,22 +37,39 @@ class Real(click.FloatRange):
         return number
 
 
+class Several(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.2
+    """Values with commas between them, as a tuple; blanks around a value and empty ones do not count."""
+
+    name = "text"
+
+    def __init__(self, each: click.ParamType[Any]) -> None:
+        self.each = each
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """See `click.ParamType.convert`."""
+        if not isinstance(value, str):
+            return tuple(value)
+        return tuple(self.each.convert(part.strip(), param, ctx) for part in value.split(",") if part.strip())
+
+
 _LARGEST = 2**31 - 1  # what Arrow, FAISS and torch count with, at the least
 COUNT = click.IntRange(1, _LARGEST)
 COUNT_OR_NONE = click.IntRange(0, _LARGEST)
 REPLICATES = click.IntRange(0, 10_000_000)
 SEED = click.IntRange(0, 2**32 - 1)
 """What NumPy and torch both take."""
+NAMES = Several(click.STRING)
+SEEDS = Several(SEED)
 SHARE = Real(0, 1)
 """Of a score: 0.01 is one point."""
 RATE = Real(0, 1e15, min_open=True)
 
 
-def option(*names: str, **settings: Any) -> Callable[[F], F]:  # Any: click's own settings
+def option(*names: str, **attributes: Any) -> Callable[[F], F]:  # Any: click's own
     """Declare an option that `CLEAR_BENCH_<NAME>` sets too: `--cache-dir` has `CLEAR_BENCH_CACHE`."""
     long = next(name for name in names if name.startswith("--")).split("/")[0].lstrip("-")
     variable = "CLEAR_BENCH_" + long.removesuffix("-dir").replace("-", "_").upper()
-    return click.option(*names, envvar=variable, **settings)
+    return click.option(*names, envvar=variable, **attributes)
 
 
 def together(*options: Callable[[F], F]) -> Callable[[F], F]:

@@ -13,6 +13,7 @@ import click
 
 from clear_bench.cli.options import (
     COUNT,
+    NAMES,
     cache_option,
     json_option,
     model_options,
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 task_options = together(
-    option("--tasks", required=True, help="Tasks, groups, card paths or mteb:NAME, comma-separated."),
+    option("--tasks", type=NAMES, required=True, help="Tasks, groups, card paths or mteb:NAME, comma-separated."),
     option("--pairs", default="all", show_default=True, help="query:passage: en:en, *:en, de:POOL, direct, cross ..."),
-    option("--metrics", default="", help="Metrics instead of the cards' own, comma-separated."),
+    option("--metrics", type=NAMES, default="", help="Metrics instead of the cards' own, comma-separated."),
     option("--limit", type=COUNT, help="First N queries of each language; marks the result partial."),
     option("--run-depth", type=COUNT, help="Ranks stored of each run; default: the card's, mostly 10."),
 )
@@ -60,9 +61,9 @@ task_options = together(
 def run(
     model: str,
     baseline: str | None,
-    tasks: str,
+    tasks: tuple[str, ...],
     pairs: str,
-    metrics: str,
+    metrics: tuple[str, ...],
     metric: str | None,
     limit: int | None,
     run_depth: int | None,
@@ -87,7 +88,7 @@ def run(
     plans = make_plans(
         chosen,
         [pairs],
-        metric_names=_split(metrics),
+        metric_names=metrics,
         limit=limit,
         run_depth=run_depth,
         offline=model_settings.offline,
@@ -107,15 +108,11 @@ def run(
         retrievers.insert(0, open_retriever(baseline, model_settings, own, ranks=ranks))
     done = [evaluate_plans(retriever, plans, output) for retriever in retrievers]
     if as_json:
-        say_json(_document(done), 1)
+        say_json(_document(done))
         return
     _show_tables(done[-1], front)
     if baseline:
-        _show_gains(done[0], done[1], out, front)
-
-
-def _split(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+        _show_gains(done[0], done[1], front)
 
 
 def _in_front(plans: Sequence[Plan], metric: str | None) -> dict[str, str]:
@@ -141,25 +138,19 @@ def _show_tables(done: Evaluation, front: Mapping[str, str]) -> None:
             say()
 
 
-def _show_gains(base: Evaluation, candidate: Evaluation, out: Path, front: Mapping[str, str]) -> None:
+def _show_gains(base: Evaluation, candidate: Evaluation, front: Mapping[str, str]) -> None:
     """Compare the scores that were asked for as `clear-bench compare` does."""
-    from clear_bench.cli.compare import compare_sides, show
-    from clear_bench.compare import Resampling
-    from clear_bench.store.results import Result
+    from clear_bench.api import compare
+    from clear_bench.cli.compare import show
 
-    old, new = (
-        {
-            task: (Result(out / one.checkpoint.slug / task, scores, scores.provenance),)
-            for task, scores in one.scores.items()
-        }
-        for one in (base, candidate)
-    )
+    old, new = base.results(), candidate.results()
+    one_by_one = [compare({task: (old[task],)}, {task: (new[task],)}, metric=front.get(task)) for task in old]
     show(
-        [
-            one
-            for task in old
-            for one in compare_sides({task: old[task]}, [{task: new[task]}], front.get(task), None, Resampling())
-        ]
+        replace(
+            one_by_one[0],
+            comparisons=tuple(one for found in one_by_one for one in found.comparisons),
+            notes=tuple(line for found in one_by_one for line in found.notes),
+        )
     )
 
 
@@ -230,7 +221,7 @@ def _show_plan(model: str, plans: Sequence[Plan], encoded: Sequence[dict[str, st
         for plan, texts in zip(plans, encoded, strict=True)
     ]
     if as_json:
-        say_json({"schema": "clear-bench/plan/1", "model": model, "tasks": rows}, 1)
+        say_json({"schema": "clear-bench/plan/1", "model": model, "tasks": rows})
         return
     for row, plan in zip(rows, plans, strict=True):
         say(f"{model} on {row['task']}: {row['pairs']} pairs, {row['judged']:,} searches to depth {row['depth']}")

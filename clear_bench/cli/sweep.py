@@ -10,7 +10,8 @@ import click
 
 from clear_bench.cli.options import (
     COUNT,
-    SEED,
+    NAMES,
+    SEEDS,
     Command,
     cache_option,
     device_option,
@@ -27,9 +28,14 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("recipe")
-@option("--losses", default="", help="Recipe keys, comma-separated; default: clear and the baselines of its parts.")
-@option("--seeds", default="0,1,2", show_default=True, help="Comma-separated; at least 3 for a claim.")
-@option("--tasks", default="", help="Cards to evaluate on; default: the recipe's evaluation.tasks.")
+@option(
+    "--losses",
+    type=NAMES,
+    default="",
+    help="Recipe keys, comma-separated; default: clear and the baselines of its parts.",
+)
+@option("--seeds", type=SEEDS, default="0,1,2", show_default=True, help="Comma-separated; at least 3 for a claim.")
+@option("--tasks", type=NAMES, default="", help="Cards to evaluate on; default: the recipe's evaluation.tasks.")
 @option("--pairs", default="", help="query:passage: en:en, *:en, direct ...; default: the recipe's, else all.")
 @option("--limit", type=COUNT, help="First N queries of each language; marks the results partial.")
 @option(
@@ -48,9 +54,9 @@ if TYPE_CHECKING:
 @with_settings("model_settings")
 def sweep(
     recipe: str,
-    losses: str,
-    seeds: str,
-    tasks: str,
+    losses: tuple[str, ...],
+    seeds: tuple[int, ...],
+    tasks: tuple[str, ...],
     pairs: str,
     limit: int | None,
     budget: Literal["steps", "compute"],
@@ -77,7 +83,7 @@ def sweep(
 
     be_quiet()
     settled = load_recipe(find_recipe(recipe), overrides)
-    wanted = _split(tasks) or list(settled.evaluation.tasks)
+    wanted = tasks or settled.evaluation.tasks
     if not wanted:
         raise UsageError("nothing to evaluate the runs on: give --tasks, or evaluation.tasks in the recipe")
     plans = make_plans(
@@ -87,8 +93,8 @@ def sweep(
         settled,
         plans,
         out,
-        losses=_split(losses) or DEFAULT_LOSSES,
-        seeds=_numbers(seeds),
+        losses=losses or DEFAULT_LOSSES,
+        seeds=seeds,
         budget=budget,
         settings=model_settings,
     )
@@ -97,20 +103,8 @@ def sweep(
     write_text(out / "sweep.json", text + "\n")
     write_text(out / "sweep.md", as_markdown(found))
     if as_json:
-        say_json(document, 1)
+        say_json(document)
         return
     for table in tables(found):
         write_terminal(table)
         say()
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [SEED(part) for part in _split(text)]
-    except click.BadParameter as error:
-        msg = f"{text!r}: {error.message} Give whole numbers with commas between them."
-        raise click.BadParameter(msg, param_hint="--seeds") from None

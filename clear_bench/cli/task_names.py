@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     Cards = Mapping[str, tuple[Task, Read]]
 
 
-def resolve(text: str) -> tuple[list[str | Task], Read]:
+def resolve(names: Sequence[str]) -> tuple[list[str | Task], Read]:
     """Look up each `mteb:NAME`, leave other names as they are, and give the function that reads them all."""
     from clear_bench import readers
 
-    names = [name.strip() for name in text.split(",") if name.strip()]
     if not any(name.startswith("mteb:") for name in names):
-        return [text], readers.read
+        return list(names), readers.read
     from clear_bench.mteb_bridge import tasks_in
 
     def read(task: Task, pairs: Sequence[LanguagePair], offline: bool) -> Collection:
@@ -39,8 +38,8 @@ def load_cards(given: Sequence[str]) -> Cards:
     """Load the cards given, by task name, each with the function that reads it."""
     from clear_bench.api.plan import look_up
 
-    resolved = [resolve(name) for name in given]
-    return {task.name: (task, read) for names, read in resolved for task in look_up(names)}
+    names, read = resolve(given)
+    return {task.name: (task, read) for task in look_up(names)}
 
 
 def own_card(result: Result, option: str) -> tuple[Task, Read]:

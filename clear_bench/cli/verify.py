@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clear_bench.cli.options import Command, cache_option, json_option
+from clear_bench.cli.options import NAMES, Command, cache_option, json_option
 from clear_bench.cli.task_names import load_cards, own_card
 from clear_bench.console import note, say, say_json
 from clear_bench.errors import NotComparableError, UserError
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("result", type=click.Path(path_type=Path))
-@click.option("--task", "tasks", multiple=True, help="Card to take the qrels from; default: what the manifest names.")
+@click.option(
+    "--task", "tasks", type=NAMES, multiple=True, help="Card to take the qrels from; default: what the manifest names."
+)
 @cache_option
 @json_option
-def verify(result: Path, tasks: tuple[str, ...], as_json: bool) -> None:
+def verify(result: Path, tasks: tuple[tuple[str, ...], ...], as_json: bool) -> None:
     """Check the digests of RESULT (OUT/<model> or OUT/<model>/<task>) and recompute its metrics from its run.
 
     Every task of a folder is verified, also after one that fails.
     """
     from clear_bench.store.results import read_result, result_folders
 
-    cards = load_cards(tasks)
+    cards = load_cards([name for names in tasks for name in names])
     done: list[Verified] = []
     failed: list[UserError] = []
     for folder in result_folders(result):

@@ -49,7 +49,7 @@ class CLEARLoss(RoleLoss):
     True
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the options of the method are set where the loss is made
         self,
         model: nn.Module,
         alpha: float = 0.4,

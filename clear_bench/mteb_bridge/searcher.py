@@ -69,7 +69,7 @@ class Searcher:
         """The name and revision under which mteb stores results."""
         return model_meta(self.checkpoint)
 
-    def index(self, corpus: Dataset, *, task_metadata: TaskMetadata, hf_subset: str, **settings: object) -> None:
+    def index(self, corpus: Dataset, *, task_metadata: TaskMetadata, hf_subset: str, **given: object) -> None:
         """Encode the texts of a corpus that the store lacks. mteb calls it, with settings that are not needed here."""
         texts = passage_texts(corpus, hf_subset)
         if self._passages is None or self._passages.digest != texts.digest:
@@ -84,7 +84,7 @@ class Searcher:
         hf_subset: str,
         top_k: int,
         top_ranked: Mapping[str, Sequence[str]] | None = None,
-        **settings: object,
+        **given: object,
     ) -> dict[str, dict[str, float]]:
         """Rank the passages of the corpus, or only each query's candidates: query id -> passage id -> similarity."""
         if self._passages is None:

@@ -32,7 +32,7 @@ class ClearTask(AbsTaskRetrieval):  # type: ignore[misc]  # mteb is not typed fo
     pairs: ClassVar[tuple[LanguagePair, ...]]
     metadata: TaskMetadata
 
-    def __init__(self, **settings: Any) -> None:  # Any: mteb's own
+    def __init__(self, **given: Any) -> None:  # Any: mteb's own
         self.collection = readers.read(self.task, self.pairs)
         names = subset_names(self.pairs)
         self.judgements = {names[judged.pair]: judged for judged in judge_all(self.collection, self.pairs)}
@@ -40,9 +40,9 @@ class ClearTask(AbsTaskRetrieval):  # type: ignore[misc]  # mteb is not typed fo
         dataset = {**self.metadata.dataset, "revision": data_revision(digests)}
         self.metadata = self.metadata.model_copy(update={"dataset": dataset})
         self.k_values = sorted({*AbsTaskRetrieval.k_values, *_depths(self.task, self.collection, self.pairs)})
-        super().__init__(**settings)
+        super().__init__(**given)
 
-    def load_data(self, **settings: object) -> None:
+    def load_data(self, **given: object) -> None:
         """Build mteb's data sets. Subsets share the corpora of their languages."""
         corpora = {side: _corpus(self.collection, side) for side in {pair.passage for pair in self.pairs}}
         self.dataset = {
