@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from clear_bench.store.results import Result
     from clear_bench.tasks import Task
 
-MANY = 1000
-"""As in `api.reporting`, which a help text does not import."""
 PICTURES = ("svg", "png", "pdf")
 FORMATS = ("md", "html", "latex", "csv", "json", *PICTURES, "model-index")
 EVAL_RESULTS = "eval-results"
@@ -46,7 +44,7 @@ EVAL_RESULTS = "eval-results"
 @option(
     "--resamples",
     type=REPLICATES,
-    help=f"As in compare; default: 10,000, and 0 (none) for more than {MANY:,} pairs.",
+    help="As in compare; default: 10,000, and 0 (none) for more than 1,000 pairs.",
 )
 @option("--seed", type=SEED, default=0, show_default=True, help="Of the resampling.")
 @click.option("--card", help="Card of a task of yours: the HTML page takes the texts of queries from it.")
