@@ -180,7 +180,8 @@ def with_space(one: Entry, name: str) -> Entry:
         pairs = [(a, b) for a in codes for b in codes if a != b]
         parts = [rng.normal(value, 0.02, 20) for _ in pairs]
         return [
-            Cell("translation_cosine", "passage", *pair, float(part.mean()), part, clusters, 20)
+            Cell(name, "passage", *pair, float(part.mean()), part, clusters, 20)
+            for name in ("translation_cosine", "translation_contrast")
             for pair, part in zip(pairs, parts, strict=True)
         ]
 

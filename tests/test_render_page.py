@@ -117,7 +117,7 @@ def test_a_page_of_144_pairs_stays_small(tmp_path: Path) -> None:
 def test_the_panel_of_the_space_says_what_changed_and_draws_every_language(tmp_path: Path) -> None:
     one = with_space(entry(tmp_path), "next")
     text = visible(page([one])).text
-    assert "Against org/base: translations came closer (0." in " ".join(text.split())
+    assert "Against org/base: translations stand out more (0." in " ".join(text.split())
     names = [picture.name for picture in space_pictures(one)]
     assert names == ["geometry-plane", "geometry-passages"]
     drawn, _ = space_pictures(one)

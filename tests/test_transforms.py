@@ -13,6 +13,7 @@ from toy_task import CODES, WordEncoder, write_task, write_vectors
 from clear_bench import evaluate
 from clear_bench.api.space import unit
 from clear_bench.cli import invoke
+from clear_bench.errors import UsageError
 from clear_bench.geometry.transforms import Map, MappedRows, center, leading, shift, whitening
 from clear_bench.store.results import read_result
 
@@ -158,6 +159,14 @@ def test_texts_of_another_task_are_part_of_the_identity(task: str) -> None:
     assert own.checkpoint.fingerprint != from_other.checkpoint.fingerprint
     made = read_result(Path("out") / from_other.checkpoint.slug / "toy").manifest
     assert made.settings["transform_from"] == "other"
+
+
+def test_language_that_the_other_texts_lack_is_named(task: str) -> None:
+    # `mini` has English, German and Arabic, as the toy task has, and three more.
+    with pytest.raises(UsageError, match="toy has no texts in hin-Deva, swa-Latn, zho-Hans; name a task that has"):
+        evaluate(WordEncoder(), "mini", transform="center", transform_from=task)
+    kept = evaluate(WordEncoder(), "mini", pairs="de:ar", transform="shift", transform_from=task)
+    assert len(kept.scores["mini"].provenance.pairs) == 1
 
 
 def test_result_of_a_transform_is_measured_with_it(task: str, capsys: pytest.CaptureFixture[str]) -> None:

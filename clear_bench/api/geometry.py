@@ -79,8 +79,10 @@ def _alignment(group: Group) -> Iterator[Cell]:
                 yield Cell(name, group.side, language, beside, float(parts.mean()), parts, at, len(parts))
 
         both = ((one, other), (other, one))
-        yield from cell("translation_cosine", both, geometry.translation_cosine(left, right))
-        yield from cell("random_cosine", both, geometry.random_cosine(left, right))
+        same, others = geometry.translation_cosine(left, right), geometry.random_cosine(left, right)
+        yield from cell("translation_cosine", both, same)
+        yield from cell("random_cosine", both, others)
+        yield from cell("translation_contrast", both, same - others)
         yield from cell("centroid_distance", both, geometry.centroid_distance(left, right))
         for way, parts in zip(both, geometry.bitext_accuracy(left, right), strict=True):
             yield from cell("bitext_accuracy", [way], parts)
@@ -241,7 +243,7 @@ def _largest(of_side: Sequence[Group]) -> int:
 
 
 def _notes(plan: Plan, sides: Mapping[Side, Sequence[Group]], drawn: Drawn) -> Iterator[str]:
-    """Say what was left out, and what the numbers cannot tell."""
+    """Yield what was left out, and what the numbers cannot tell."""
     for side, of_side in sides.items():
         texts = plan.collection.queries if side == "query" else plan.collection.corpora
         word = "queries" if side == "query" else "passages"

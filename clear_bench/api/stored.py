@@ -48,7 +48,7 @@ def geometry_change(base: Result, candidate: Result, task: Task, read: Read, dra
 
 
 def has_vectors(result: Result) -> bool:
-    """Say whether a result found its passages by vectors."""
+    """Return whether a result found its passages by vectors."""
     return _dtype(result) is not None
 
 

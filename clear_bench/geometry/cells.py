@@ -34,6 +34,7 @@ POSITIVE: Ends = (0.0, np.inf)
 MEASURES: Mapping[str, About] = {
     "translation_cosine": About("cosine of translations", COSINE),
     "random_cosine": About("cosine of other texts, across languages", COSINE),
+    "translation_contrast": About("translations nearer than other texts by", (-2.0, 2.0)),
     "bitext_accuracy": About("translations found (ratio margin)", SHARE, True),
     "centroid_distance": About("distance of language centroids", POSITIVE),
     "english_pull": About("nearer to English than to each other by", COSINE),

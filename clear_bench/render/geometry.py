@@ -129,7 +129,8 @@ def change_table(found: Sequence[Overall], base: str, candidate: str, task: str)
         sign = show if one.value < 0 else _plus
         is_clear = one.lower is not None and one.upper is not None and (one.lower > 0 or one.upper < 0)
         values = (show(one.name, was), show(one.name, was + one.value), sign(one.name, one.value))
-        rows.append((_title(one), SIDES[one.side], *values, _span(one), "" if is_clear else "not clear"))
+        if one.name != CHANCE:
+            rows.append((_title(one), SIDES[one.side], *values, _span(one), "" if is_clear else "not clear"))
     heads = ("measure", "of", "base", "candidate", "change", "95 % interval", "")
     return Table(f"Geometry: {candidate} against {base} on {task}", heads, tuple(rows), left=frozenset({0, 1, 6}))
 
@@ -140,7 +141,7 @@ def _plus(name: str, value: float) -> str:
 
 
 HEADLINES: Mapping[str, tuple[str, str, str]] = {
-    "translation_cosine": ("translations came closer", "translations moved apart", "translations as near as before"),
+    "translation_contrast": ("translations stand out more", "translations stand out less", "translations as before"),
     "language_probe_accuracy": ("language shows more", "language shows less", "language shows as before"),
     "hub_skewness": ("hubs grew", "hubs shrank", "hubs unchanged"),
 }
@@ -148,7 +149,7 @@ HEADLINES: Mapping[str, tuple[str, str, str]] = {
 
 
 def headline(found: Sequence[Overall]) -> str:
-    """Say in one sentence what changed among the passages."""
+    """Return one sentence on what changed among the passages."""
     parts = []
     for one in found:
         if one.name in HEADLINES and one.side == "passage":

@@ -59,13 +59,14 @@ class TransformedRetriever:
         """Encode what the store lacks, estimate the maps, and put them before the vectors."""
         if self.source is None:
             self._require_all_languages(plan)
-        ready = self.dense.prepare(plan)
-        source = ready if self.source is None else self.dense.prepare(self.source)
+        source = self.dense.prepare(self.source or plan)
         maps = estimate(self.transform, source, is_unit=self.dense.checkpoint.similarity == "cosine")
+        self._require_maps(plan, maps)
+        ready = source if self.source is None else self.dense.prepare(plan)
         return replace(
             ready,
-            queries=_mapped(ready.queries, maps["query"], self.transform),
-            passages=_mapped(ready.passages, maps["passage"], self.transform),
+            queries=_mapped(ready.queries, maps["query"]),
+            passages=_mapped(ready.passages, maps["passage"]),
         )
 
     @property
@@ -74,6 +75,18 @@ class TransformedRetriever:
             return ""
         sets = {"query": self.source.query_texts, "passage": self.source.passage_texts}
         return digest_of({side: {code: one.digest for code, one in texts.items()} for side, texts in sets.items()})
+
+    def _require_maps(self, plan: Plan, maps: Maps) -> None:
+        """Refuse languages that the maps say nothing about."""
+        lacking = {*plan.query_texts} - {*maps["query"]} | {*plan.passage_texts} - {*maps["passage"]}
+        if lacking:
+            what = "texts that are translations of English ones" if self.transform == "shift" else "texts"
+            where = self.source_name or plan.task.name
+            msg = (
+                f"--transform {self.transform}: {where} has no {what} in {', '.join(sorted(lacking))}; "
+                f"name a task that has with --transform-from, or leave these languages out with --pairs"
+            )
+            raise UsageError(msg)
 
     def _require_all_languages(self, plan: Plan) -> None:
         """Refuse a part of a task where the maps look at several languages: another part would give other maps."""
@@ -130,12 +143,7 @@ def _shifts(plan: Plan, embeddings: Mapping[str, Embeddings], side: Side) -> dic
     return found
 
 
-def _mapped(encodings: Mapping[str, Encoding], maps: Mapping[str, Map], transform: Transform) -> dict[str, Encoding]:
-    lacking = sorted(set(encodings) - set(maps))
-    if lacking:
-        what = "texts that are translations of English ones" if transform == "shift" else "texts"
-        msg = f"--transform {transform} finds no {what} in {', '.join(lacking)}; name such texts with --transform-from"
-        raise UsageError(msg)
+def _mapped(encodings: Mapping[str, Encoding], maps: Mapping[str, Map]) -> dict[str, Encoding]:
     return {code: replace(one, embeddings=_through(maps[code], one.embeddings)) for code, one in encodings.items()}
 
 
