@@ -38,6 +38,7 @@ from clear_bench.store.embeddings import EmbeddingStore
 from clear_bench.types import Checkpoint, Texts, make_texts
 
 CPU = ModelSettings(device="cpu")
+SUPPORT = Path(__file__).parent / "support"
 
 WORDS = [
     "the",
@@ -242,7 +243,7 @@ class TestOnce:
             f"assert main(Path({str(tmp_path)!r}), 10, 0) == 0;"
             "assert not {'torch', 'sentence_transformers', 'transformers'} & set(sys.modules)"
         )
-        subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=True, env=_environment())
+        subprocess.run([sys.executable, "-c", code], cwd=SUPPORT, check=True, env=_environment())
 
     def test_the_same_texts_under_other_ids_are_not_encoded_again(self, tmp_path: Path) -> None:
         checkpoint, encoder = from_object(SlowToy(0), name="toy")
@@ -404,7 +405,7 @@ def _environment() -> dict[str, str]:
 
 def start(cache: Path, rows: int, pause: float) -> subprocess.Popen[str]:
     """Start the slow program and wait until it encodes."""
-    command = [sys.executable, str(Path(__file__).with_name("slow_encoding.py")), str(cache), str(rows), str(pause)]
+    command = [sys.executable, str(SUPPORT / "slow_encoding.py"), str(cache), str(rows), str(pause)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment())
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"

@@ -179,7 +179,7 @@ def test_a_kill_leaves_the_old_result_or_the_new_one(card: str, dies_at: str) ->
     run(card, "de:en")
     program = f"""
 import os, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(__file__).parent / "support")!r}]
 from test_extension import run
 from clear_bench.store import folders
 real, count = os.rename, []

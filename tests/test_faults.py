@@ -394,7 +394,7 @@ def slow(place: Path) -> SimpleNamespace:
     def start(pause: float = 0.0, out: str = "out", cache: str = "kept") -> subprocess.Popen[str]:
         command = [sys.executable, "program.py", str(pause), str(log), "run", "--model", "model"]
         command += ["--tasks", "task/card.toml", "--pairs", "de:en,en:de", "--out", out, "--cache-dir", cache]
-        path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+        path = os.pathsep.join([str(Path(__file__).parent / "support"), str(Path(__file__).parents[1])])
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from clear_bench.train.recipe import Recipe, load_recipe
 
-RECIPES = Path(__file__).resolve().parent / "recipes"
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 """Recipes of the tests; those of the package train real models."""
 LANGUAGES = {"en": "", "de": "ge", "fr": "le"}
 WORDS = ["apple", "river", "stone", "cloud", "table", "green", "light", "horse", "bread", "music", "winter", "glass"]
