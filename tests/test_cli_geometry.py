@@ -259,3 +259,24 @@ def test_report_draws_the_space_and_says_where_it_cannot(folder: Path, capsys: p
     assert "--format csv has no --geometry; md, html, latex, svg" in capsys.readouterr().err
     assert invoke(["report", str(folder), "--format", "html", "--out", "plain.html"]) == 0
     assert "Geometry" not in Path("plain.html").read_text("utf-8")
+
+
+def test_a_folder_with_a_manifest_and_no_scores_is_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a trained checkpoint has."""
+    Path("trained").mkdir()
+    Path("trained/manifest.json").write_text('{"schema": "clear-bench/training/1"}')
+    rows = measured(capsys, "trained", "--vectors", "vectors", "--tasks", "task/card.toml")
+    assert ("mean_cosine", "query", "deu-Latn", None) in rows
+
+
+def test_json_of_several_tasks_is_refused_before_anything_is_measured(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_task(Path("second"), "second", size=SIZE)
+    line = ["geometry", "toy", "--vectors", "vectors", "--tasks", "task/card.toml,second/card.toml"]
+    assert invoke([*line, "--json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "--json describes one task, and these are toy, second" in captured.err
+    assert invoke(line) == 0
+    assert "Geometry of toy on second" in capsys.readouterr().out

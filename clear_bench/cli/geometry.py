@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,17 +76,13 @@ def geometry(
     drawn = Drawn(sample, seed)
     if _is_result(Path(model)):
         _refuse_settings(model, pairs, vectors, model_settings, search_settings)
-        spaces = _of_results(Path(model), tasks, drawn, resamples, model_settings.offline)
+        spaces = _of_results(Path(model), tasks, drawn, resamples, model_settings.offline, as_json)
     else:
-        spaces = _of_model(model, tasks, pairs, drawn, vectors, model_settings, search_settings)
-    if as_json:
-        found = list(spaces)
-        if len(found) > 1:
-            msg = f"--json describes one task, and these are {len(found)}; name one of them in --tasks"
-            raise UsageError(msg)
-        say_json(document(found[0], resamples, seed))
-        return
+        spaces = _of_model(model, tasks, pairs, drawn, vectors, model_settings, search_settings, as_json)
     for i, space in enumerate(spaces):
+        if as_json:
+            say_json(document(space, resamples, seed))
+            continue
         say() if i else None
         show(space)
 
@@ -129,9 +125,17 @@ def _refuse_settings(
 
 
 def _is_result(path: Path) -> bool:
-    from clear_bench.store.results import MANIFEST
+    """Return whether a path is a result or holds some; a trained checkpoint has a manifest, too, and no scores."""
+    from clear_bench.store.results import SCORES
 
-    return (path / MANIFEST).is_file() or (path.is_dir() and any(path.glob(f"[!.]*/{MANIFEST}")))
+    return (path / SCORES).is_file() or (path.is_dir() and any(path.glob(f"[!.]*/{SCORES}")))
+
+
+def _refuse_several(tasks: Iterable[str], is_one: bool) -> None:
+    names = list(tasks)
+    if is_one and len(names) > 1:
+        msg = f"--json describes one task, and these are {', '.join(names)}; name one of them in --tasks"
+        raise UsageError(msg)
 
 
 def _of_model(
@@ -142,6 +146,7 @@ def _of_model(
     vectors: Path | None,
     settings: ModelSettings,
     search_settings: SearchSettings,
+    is_one: bool,
 ) -> Iterator[Space]:
     from clear_bench.api.geometry import survey
     from clear_bench.api.plan import make_plans
@@ -154,6 +159,7 @@ def _of_model(
         raise UsageError(msg)
     chosen, read = resolve(tasks)
     plans = make_plans(chosen, [pairs], offline=settings.offline, read=read)
+    _refuse_several((plan.task.name for plan in plans), is_one)
     retriever = open_retriever(model, settings, search_settings, vectors=vectors)
     if not isinstance(retriever, DenseRetriever | TransformedRetriever):
         msg = f"{model} has no vectors, so there is no geometry to measure"
@@ -170,7 +176,9 @@ def _of_model(
         )
 
 
-def _of_results(path: Path, tasks: tuple[str, ...], drawn: Drawn, replicates: int, offline: bool) -> Iterator[Space]:
+def _of_results(
+    path: Path, tasks: tuple[str, ...], drawn: Drawn, replicates: int, offline: bool, is_one: bool
+) -> Iterator[Space]:
     from clear_bench.api.explained import explained_space
     from clear_bench.store.results import read_results
 
@@ -180,6 +188,7 @@ def _of_results(path: Path, tasks: tuple[str, ...], drawn: Drawn, replicates: in
     if not chosen:
         msg = f"{path} has no result of {', '.join(cards)}; it has {', '.join(one.task for one in results)}"
         raise UsageError(msg)
+    _refuse_several((result.task for result in chosen), is_one)
     for result in chosen:
         task, read = cards.get(result.task) or own_card(result, "with --tasks")
         yield explained_space(result, task, read, drawn, replicates=replicates, offline=offline)

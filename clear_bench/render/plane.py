@@ -57,8 +57,11 @@ def _centroids(picture: Picture, places: np.ndarray) -> Iterator[str]:
     """Draw the dots, then the labels: each where it meets no other, as near to its dot as can be."""
     labels = [side(code) for code in picture.languages]
     spots = _label_spots(labels, places)
+    for code, (x, y) in zip(picture.languages, places, strict=True):
+        dot = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
+        yield f'<g class="score"><title>{html(language_name(code))}</title>{dot}</g>'
     for code, (x, y), label, (left, base) in zip(picture.languages, places, labels, spots, strict=True):
-        yield f'<g class="score"><title>{html(language_name(code))}</title><circle cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
+        yield f"<g><title>{html(language_name(code))}</title>"
         if abs(base - 4 - y) > LINE:
             yield f'<line class="lead" x1="{x:.1f}" y1="{y:.1f}" x2="{left:.1f}" y2="{base - 4:.1f}"/>'
         yield f'<text class="head" x="{left:.1f}" y="{base:.1f}">{html(label)}</text></g>'
