@@ -23,7 +23,7 @@ from toy_task import write_task, write_vectors
 from clear_bench import disk
 from clear_bench.cli import invoke
 from clear_bench.models.safetensors import write_safetensors
-from clear_bench.store import embeddings, results
+from clear_bench.store import embeddings, manifest
 
 Faulty = Callable[..., str]
 
@@ -292,14 +292,14 @@ def test_offline_run_never_asks_the_hub(fails: Faulty) -> None:
     assert "this run is offline" in fails(4, "--offline", model="organisation/name", vectors=False)
 
 
-@pytest.mark.parametrize("where", [disk, results])
+@pytest.mark.parametrize("where", [disk, manifest])
 def test_full_disk_is_named_and_leaves_nothing(
     fails: Faulty, monkeypatch: pytest.MonkeyPatch, where: object, place: Path
 ) -> None:
     def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    # What a file needs of the disk is only certain at fsync; `disk` stands for the cache, `results` for OUT.
+    # What a file needs of the disk is only certain at fsync; `disk` stands for the cache, `manifest` for OUT.
     monkeypatch.setattr(where, "sync", full)
     message = fails(4)
     assert "the disk is full" in message
