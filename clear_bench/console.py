@@ -127,7 +127,7 @@ def close_streams(code: int) -> int:
 
 
 def ending(error: BaseException) -> tuple[int, str]:
-    """Give the exit code of what ended a program, and what to say about it.
+    """Return the exit code of what ended a program, and what to say about it.
 
     An unexpected error is said to be a bug, in one line; its traceback is for those who log with `-v`.
     """

@@ -50,7 +50,7 @@ _SPELLED = re.compile(r"\b(?:os error|errno|object file: error)[: ]+(\d+)", re.I
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what was written there becomes `path` when the block ends without an error.
+    """Yield a temporary path beside `path`; what was written there becomes `path` when the block ends without an error.
 
     A device or pipe (`/dev/stdout`) is written to, not replaced. Raises `EnvironmentFault` when the disk is full or the
     folder cannot be written.

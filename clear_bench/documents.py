@@ -108,7 +108,7 @@ def digest_of(content: object, *, ascii: bool = False) -> str:
 
 
 def tables(content: Mapping[str, Any], key: str, where: str) -> list[Document]:  # Any: TOML
-    """Give the tables that a TOML file writes as `[[key]]`; raises `UsageError` for anything else under that key."""
+    """Return the tables that a TOML file writes as `[[key]]`. Raise `UsageError` for anything else under that key."""
     found = content.get(key, [])
     if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
         raise UsageError(f"{where}: write {key!r} as tables [[{key}]], with two brackets")
@@ -249,7 +249,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Document:
 
 
 def _problems(content: Document, allow_nan: bool) -> Iterator[str]:
-    """Say what no reader could use, level by level."""
+    """Return what no reader could use, level by level."""
     level: list[Any] = [content]
     for _ in range(DEPTH):
         for value in level:

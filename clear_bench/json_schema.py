@@ -21,7 +21,7 @@ _WORDS = {"$schema", "$id", "title", "description"}
 
 
 def violation(value: object, schema: Mapping[str, Any], where: str = "it") -> str | None:  # Any: JSON Schema
-    """Say what in a document does not fit its JSON Schema; None where all does.
+    """Return what in a document does not fit its JSON Schema; None where all does.
 
     Knows the keywords that the package's schemas of input files use; another one is a mistake of ours.
     """

@@ -209,7 +209,7 @@ def test_a_store_hashes_a_shard_once_and_measures_it_always(tmp_path: Path, monk
     fill(open_again(tmp_path))
     hashed: list[Path] = []
     real = disk.sha256_file
-    monkeypatch.setattr("clear_bench.store.embeddings.sha256_file", lambda path: (hashed.append(path), real(path))[1])
+    monkeypatch.setattr("clear_bench.store.shards.sha256_file", lambda path: (hashed.append(path), real(path))[1])
     store = EmbeddingStore(tmp_path)
     for _ in range(3):
         shards = store.open(KEY, ROWS)

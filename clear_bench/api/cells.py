@@ -103,7 +103,7 @@ def run_table(plan: Plan, cell: Cell) -> pa.Table:
 
 
 def _distinct(positions: NDArray[np.int64], passages: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give ascending positions that hold all of these, and where each stands in them; a small corpus is given whole."""
+    """Return ascending positions that hold all of these, and the place of each; all positions of a small corpus."""
     if passages <= len(positions):
         return np.arange(passages), positions
     distinct, places = np.unique(positions, return_inverse=True)

@@ -30,7 +30,7 @@ ADJUSTMENTS = {
 
 
 def sentences(one: Comparison) -> Iterator[str]:
-    """Say what happened, group by group."""
+    """Yield what happened, group by group."""
     head = f"{one.candidate} against {one.base} on {one.task}, {one.metric}:"
     if one.is_identical:
         yield f"{head} no difference, every score is the same"
@@ -115,7 +115,7 @@ def _cells(row: Difference) -> tuple[str, ...]:
 
 
 def _sizes(rows: Sequence[Difference]) -> str:
-    """Say how many queries and clusters stand behind the rows; a mean over pairs has the clusters of them all."""
+    """Return how many queries and clusters the rows rest on. A mean over pairs has the clusters of all of them."""
     known = [row for row in rows if row.n]
     if not known:
         return rows[0].reason or ""

@@ -25,7 +25,7 @@ NOT_COUNTED = "no query of the pair counts for this metric"
 
 
 def uncountable(plan: Plan) -> Reasons:
-    """Say which metrics cannot count any query of which pairs, whatever is found."""
+    """Return the metrics that cannot count any query of a pair, whatever is found."""
     asking: dict[str, int] = {}
     for pair in plan.pairs:
         asking[pair.passage] = asking.get(pair.passage, 0) + 1

@@ -213,7 +213,7 @@ def memory(
 
 
 def code_memory(dimensions: int, sizes: Sequence[TaskSize]) -> dict[Coding, int]:
-    """Say how many bytes of memory `--index int8` and `--index binary` take beside that: one passage side at a time."""
+    """Return the bytes of memory that `--index int8` and `--index binary` add: one passage side at a time."""
     largest = max(size.largest for size in sizes)
     return {coding: largest * code_bytes(coding, dimensions) for coding in QUANTISED}
 

@@ -210,7 +210,7 @@ def _texts(old: Manifest, new: Manifest, shared: list[LanguagePair]) -> Iterator
 
 
 def _sets(old: Result, plan: Plan) -> Iterator[str]:
-    """Say where a metric that compares query languages would have other ones to compare."""
+    """Return where a metric that compares query languages would have other ones to compare."""
     before, asked = _asking(old.pairs), _asking(plan.pairs)
     whole = _asking([*old.pairs, *plan.pairs])
     for known, names in ((before, old.scores.metrics), (asked, plan.metrics)):

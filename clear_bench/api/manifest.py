@@ -131,5 +131,5 @@ def measured(manifest: Manifest, started: datetime, seconds: Mapping[str, float]
 
 
 def now() -> datetime:
-    """Give the time, UTC."""
+    """Return the time, UTC."""
     return datetime.now(UTC)

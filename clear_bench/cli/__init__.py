@@ -17,10 +17,10 @@ from clear_bench.registry import load, unknown
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("clear_bench.cli.run:run", "Evaluate a checkpoint on language pairs."),
-    "estimate": ("clear_bench.cli.estimate:estimate", "Say what a run needs: disk, memory, time."),
+    "estimate": ("clear_bench.cli.estimate:estimate", "Estimate the disk, memory and time of a run."),
     "compare": ("clear_bench.cli.compare:compare", "Show what a candidate gained or lost, with significance."),
     "gate": ("clear_bench.cli.gate:gate", "Fail when English (or another pair set) got worse."),
-    "gate-plan": ("clear_bench.cli.gate:gate_plan", "Say which margin the English queries can resolve."),
+    "gate-plan": ("clear_bench.cli.gate:gate_plan", "Show which margin the English queries can resolve."),
     "baseline": ("clear_bench.cli.baseline:baseline", "Accept, show or diff committed baselines."),
     "report": ("clear_bench.cli.report:report", "Write results as Markdown, HTML, LaTeX, CSV or JSON."),
     "leaderboard": ("clear_bench.cli.leaderboard:leaderboard", "Render leaderboards from checked results."),
@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("clear_bench.cli.export:export", "Write a stored run for other tools."),
     "import": ("clear_bench.cli.import_:import_", "Turn results of mteb and TREC runs into results to compare with."),
     "verify": ("clear_bench.cli.verify:verify", "Check a result's files and recompute its metrics."),
-    "doctor": ("clear_bench.cli.doctor:doctor", "Say what this machine can run and what is missing."),
+    "doctor": ("clear_bench.cli.doctor:doctor", "Show what this machine can run and what is missing."),
     "cache": ("clear_bench.cli.cache:cache", "List, verify or prune cached embeddings."),
     "schema": ("clear_bench.cli.schema:schema", "Print the JSON Schema of an output."),
 }
@@ -135,7 +135,7 @@ def _run(args: list[str], is_whole_process: bool) -> int:
 
 
 def ending(error: BaseException) -> tuple[int, str]:
-    """Give the exit code of what ended a command, and what to say about it."""
+    """Return the exit code of what ended a command, and what to say about it."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code, ""
     if isinstance(error, click.ClickException):

@@ -118,7 +118,7 @@ def _sides(folder: Path) -> dict[str, Side]:
 
 
 def _changes(base: Sequence[Result], candidate: Sequence[Result]) -> tuple[Difference | None, Difference]:
-    """Give the change in English, where the task has it, and over all pairs, under the main metric."""
+    """Return the change in English, where the task has it, and over all pairs, under the main metric."""
     from clear_bench.compare import difference, mean_of, measure
     from clear_bench.gate import ENGLISH_PAIR
 
@@ -138,7 +138,7 @@ def _shown(row: Difference | None) -> str:
 
 
 def _replaced(old: Result, new: Result) -> str:
-    """Say what moved; a baseline of another question can be replaced, but not compared."""
+    """Return what moved. A baseline of another question can be replaced, but not compared."""
     from clear_bench.errors import NotComparableError
 
     told = f"replaces {old.model} ({_mark(old)})"

@@ -27,7 +27,7 @@ SHOWN = (
 @cache_option
 @json_option
 def doctor(as_json: bool) -> int:
-    """Say what this machine can run and what is missing; exit code 4 when something is broken."""
+    """Show what this machine can run and what is missing; exit code 4 when something is broken."""
     checks = [*_packages(), _faiss(), _device(), _cache()]
     if as_json:
         rows = [{"check": name, "verdict": verdict, "detail": detail} for name, verdict, detail in checks]

@@ -52,7 +52,7 @@ def estimate(
     as_json: bool,
     model_settings: ModelSettings,
 ) -> None:
-    """Say how much disk, memory and time a model needs for tasks.
+    """Estimate how much disk, memory and time a model needs for tasks.
 
     Counts come from the texts where they are on this machine, else from the task's card; no texts are fetched. Texts
     whose vectors are in the cache already cost no time. Times are of this machine unless a rate is given.

@@ -57,7 +57,7 @@ class Led(Command):
 
 
 def _rank() -> int | None:
-    """Give torchrun's rank of this process, or None; without it nothing heavy is imported."""
+    """Return torchrun's rank of this process, or None; without it nothing heavy is imported."""
     if "RANK" not in os.environ:
         return None
     from clear_bench.cluster.ranks import rank_here

@@ -185,7 +185,7 @@ def _encoded(
     search_settings: SearchSettings,
     vectors: Path | None,
 ) -> list[dict[str, str]]:
-    """Give the first texts of each plan as they would be encoded; nothing is fetched or started for that.
+    """Return the first texts of each plan as they would be encoded; nothing is fetched or started for that.
 
     What the model's files forbid is raised here as it would be in the run.
     """
@@ -234,7 +234,7 @@ def _show_plan(model: str, plans: Sequence[Plan], encoded: Sequence[dict[str, st
 
 
 def _counted(plan: Plan) -> Iterator[str]:
-    """Say which queries of a plan count as 0 or are left out, and why."""
+    """Yield which queries of a plan count as 0 or are left out, and why."""
     from clear_bench.api.manifest import LEFT_OUT
 
     if zero := sum(judged.unanswerable for judged in plan.judgements):

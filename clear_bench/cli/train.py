@@ -65,7 +65,7 @@ def train(
 
 
 def _again(recipe: str, overrides: tuple[str, ...], folder: Path) -> str:
-    """Say how an interrupted run goes on; where several processes train, all of them are started again."""
+    """Return how an interrupted run goes on. Where several processes train, all of them are started again."""
     from clear_bench.train.record import WORK, last_state
 
     if (folder / "manifest.json").is_file():

@@ -86,7 +86,7 @@ def _show(done: Sequence[Verified], as_json: bool) -> None:
 
 
 def summary(verified: Verified) -> str:
-    """Say in one line what was checked."""
+    """Return one line on what was checked."""
     if not verified.recomputed:
         return f"{verified.path}: digests checked, nothing recomputed"
     return f"{verified.path}: files match the manifest; recomputed and equal: {', '.join(verified.recomputed)}"

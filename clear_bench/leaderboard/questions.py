@@ -45,13 +45,13 @@ def questions(summaries: Sequence[Summary]) -> list[list[Summary]]:
 
 
 def question(manifest: Manifest) -> tuple[object, ...]:
-    """Say what was asked, whatever the run depth or the further metrics."""
+    """Return what was asked, whatever the run depth or the further metrics."""
     data = [(name, *sorted(found.items())) for name, found in asked(manifest.digests.inputs).items()]
     return (manifest.task.main_metric, manifest.task.instruction or "", sorted(manifest.pairs), *data)
 
 
 def bands(values: Sequence[Value]) -> list[tuple[int, int]]:
-    """Give the best and worst rank that the intervals leave open; without an interval the score itself is its ends."""
+    """Return the best and worst rank that the intervals leave open; a score without interval is both of its ends."""
     ends = [(v.value if v.lower is None else v.lower, v.value if v.upper is None else v.upper) for v in values]
     return [
         (1 + sum(low > upper for low, _ in ends), len(ends) - sum(high < lower for _, high in ends))

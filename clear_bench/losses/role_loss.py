@@ -188,14 +188,14 @@ class CachedRoleLoss(CachedLossMixin, RoleLoss):  # type: ignore[misc]  # senten
 
     def __init__(
         self,
-        *args: Any,  # Any: those of the loss that is cached
+        *args: Any,  # Any: these and `of_loss` are those of the loss that is cached
         mini_batch_size: int = 32,
         mini_batch_num_tokens: int | None = None,
         show_progress_bar: bool = False,
         authors_gradient_scale: bool = False,
-        **settings: Any,
+        **of_loss: Any,
     ) -> None:
-        super().__init__(*args, **settings)
+        super().__init__(*args, **of_loss)
         if mini_batch_size < 1 or (mini_batch_num_tokens is not None and mini_batch_num_tokens < 1):
             msg = f"mini_batch_size {mini_batch_size}, mini_batch_num_tokens {mini_batch_num_tokens}: must be positive"
             raise UsageError(msg)

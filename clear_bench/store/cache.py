@@ -12,7 +12,8 @@ from typing import Literal
 
 from clear_bench.disk import disk_faults
 from clear_bench.errors import MissingExtraError
-from clear_bench.store.embeddings import FOLDER, KEY, LOCK, read_manifest, shard_problem
+from clear_bench.store.embeddings import FOLDER, KEY, LOCK
+from clear_bench.store.shards import read_manifest, shard_problem
 
 MODELS = "models"
 

@@ -21,18 +21,17 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_bench.disk import atomic_write, disk_faults, refuse_system_faults, sha256_file, write_text
+from clear_bench.disk import atomic_write, disk_faults, sha256_file, write_text
 from clear_bench.errors import EnvironmentFault
-from clear_bench.json_schema import violation
-from clear_bench.quantise import CODINGS, CodedRows, code, cosines, row_bytes
+from clear_bench.quantise import CODINGS, CodedRows
 from clear_bench.settings import StoreDtype
-from clear_bench.store.npy import open_npy
+from clear_bench.store.shards import MANIFEST, Shard, append_line, as_stored, read_manifest, shard_problem
 from clear_bench.types import Side
 
 log = logging.getLogger(__name__)
 
 SCHEMA = "clear-bench/embeddings/1"
-FOLDER, KEY, MANIFEST, LOCK = "embeddings", "key.json", "manifest.jsonl", ".lock"
+FOLDER, KEY, LOCK = "embeddings", "key.json", ".lock"
 SMALL_SHARD, LARGE_SHARD, LARGE = 1024, 16384, 131_072
 """Rows of a shard, below and from `LARGE` texts: a kill loses one shard, yet 100 million rows are 6,500 files."""
 
@@ -52,26 +51,10 @@ class EmbeddingKey:
 
     @property
     def folder(self) -> str:
-        """Give the folder's name; `key.json` holds what the short digests cannot."""
+        """The folder's name; `key.json` holds what the short digests cannot."""
         prompt = hashlib.sha256(f"{self.side}\0{self.prompt}".encode()).hexdigest()
         cut = "" if self.truncate_dim is None else f"-d{self.truncate_dim}"
         return f"{self.vectors[:16]}/{self.texts[:16]}-{prompt[:8]}-{self.dtype}{cut}"
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One line of the manifest: a finished shard."""
-
-    shard: int
-    rows: tuple[int, int]
-    sha256: str
-    dim: int
-    tokens: int | None
-    """Tokens encoded, specials included; None where the encoder does not count them."""
-    truncated: int | None
-    """Texts that were longer than the model reads."""
-    cosines: tuple[float, float] | None = None
-    """Mean and least cosine of the rows as they are stored with what they were, where they are coded."""
 
 
 @dataclass(slots=True)
@@ -106,7 +89,7 @@ class Shards:
         return SMALL_SHARD if self.rows < LARGE else LARGE_SHARD
 
     def rows_of(self, shard: int) -> range:
-        """Give the rows of a shard."""
+        """Return the rows of a shard."""
         return range(shard * self.step, min(self.rows, (shard + 1) * self.step))
 
     def missing(self) -> list[int]:
@@ -129,11 +112,11 @@ class Shards:
         return None if None in counts else sum(counts)
 
     def blocks(self) -> tuple[NDArray[Any], ...]:  # Any: float32 or float16
-        """Give the finished shards in order, memory-mapped, [n_i, d]."""
+        """Return the finished shards in order, memory-mapped, [n_i, d]."""
         return tuple(self.block(shard) for shard in sorted(self._done))
 
     def block(self, shard: int) -> NDArray[Any]:  # Any: float32 or float16
-        """Give a finished shard, memory-mapped; coded rows read as float32 wherever some of them are taken."""
+        """Return a finished shard, memory-mapped; coded rows read as float32 wherever some of them are taken."""
         block: NDArray[Any] = np.load(self.path(shard), mmap_mode="r")
         if self.key.dtype in CODINGS:
             return cast("NDArray[Any]", CodedRows(np.asarray(block), self.key.dtype, self._done[shard].dim))
@@ -149,11 +132,11 @@ class Shards:
         return float(np.average(means, weights=rows)), min(least)
 
     def line(self, shard: int) -> Shard:
-        """Give what is known of a finished shard."""
+        """Return what is known of a finished shard."""
         return self._done[shard]
 
     def path(self, shard: int) -> Path:
-        """Give the file of a shard."""
+        """Return the file of a shard."""
         return self.folder / f"{shard:06d}.npy"
 
     def read(self) -> None:
@@ -175,7 +158,7 @@ class Shards:
     def write(self, shard: int, vectors: NDArray[Any], tokens: int | None, truncated: int | None) -> None:
         """Store one shard: the file first, then its line. Call it under `lock`."""
         path, rows = self.path(shard), self.rows_of(shard)
-        block, kept = _stored(vectors, self.key.dtype)
+        block, kept = as_stored(vectors, self.key.dtype)
         with atomic_write(path) as temporary:
             with temporary.open("wb") as file:
                 # As np.save does, but for its error on a full disk, which says neither that nor where.
@@ -183,8 +166,7 @@ class Shards:
                 file.write(block.data)
             digest = sha256_file(temporary)
         line = Shard(shard, (rows.start, rows.stop), digest, int(vectors.shape[1]), tokens, truncated, kept)
-        entry = {name: value for name, value in asdict(line).items() if name != "cosines" or value}
-        _append(self.folder / MANIFEST, json.dumps(entry))
+        append_line(self.folder / MANIFEST, line)
         self._done[shard] = line
         self._checked.add(path)
 
@@ -222,76 +204,13 @@ class Shards:
         return {"schema": SCHEMA, **asdict(self.key), "rows": self.rows, "shard_rows": self.step, **self.about}
 
     def _problem(self, line: Shard) -> str | None:
-        """Say what is wrong with a shard; the whole file is hashed only once per store object."""
+        """Return what is wrong with a shard. The whole file is hashed only once per store object."""
         path = self.path(line.shard)
         shape = (line.rows[1] - line.rows[0], line.dim)
         problem = shard_problem(path, shape, self.key.dtype, None if path in self._checked else line.sha256)
         if problem is None:
             self._checked.add(path)
         return problem
-
-
-def _stored(vectors: NDArray[Any], dtype: StoreDtype) -> tuple[NDArray[Any], tuple[float, float] | None]:
-    """Give rows as they lie in a file, and the mean and least cosine with what they were where they are coded."""
-    if dtype not in CODINGS:
-        return np.ascontiguousarray(vectors, dtype=dtype), None
-    plain = np.asarray(vectors, dtype=np.float32)
-    raw = code(plain, dtype)
-    kept = cosines(plain, CodedRows(raw, dtype, plain.shape[1]))
-    return raw, (float(kept.mean()), float(kept.min()))
-
-
-def shard_problem(path: Path, shape: tuple[int, int], dtype: str, sha256: str | None) -> str | None:
-    """Say what is wrong with a shard's file: missing, cut, of another shape, or (with a digest) changed."""
-    if dtype in CODINGS:
-        shape, dtype = (shape[0], row_bytes(dtype, shape[1])), "uint8"
-    try:
-        block = open_npy(path)
-    except FileNotFoundError:
-        return "is missing"
-    except (ValueError, OSError) as error:
-        refuse_system_faults(error, path)
-        return f"cannot be read ({error})"
-    if block.shape != shape or block.dtype != dtype:
-        return f"holds {block.dtype} {list(block.shape)} instead of {dtype} {list(shape)}"
-    if sha256 is not None and sha256_file(path) != sha256:
-        return "does not match its checksum"
-    return None
-
-
-_COUNT = {"type": "integer", "minimum": 0}
-_LINE = {
-    "type": "object",
-    "required": ["shard", "rows", "sha256", "dim", "tokens", "truncated"],
-    "properties": {
-        "shard": _COUNT,
-        "rows": {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2},
-        "sha256": {"type": "string"},
-        "dim": _COUNT,
-        "tokens": {"type": ["integer", "null"], "minimum": 0},
-        "truncated": {"type": ["integer", "null"], "minimum": 0},
-        "cosines": {"type": "array", "items": {"type": "number", "minimum": -2}, "minItems": 2, "maxItems": 2},
-    },
-    "additionalProperties": False,
-}
-"""JSON Schema of a manifest's line."""
-
-
-def read_manifest(folder: Path) -> list[Shard]:
-    """Read the finished shards: a later line replaces an earlier one, a torn or damaged one is passed over."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        return []
-    lines: dict[int, Shard] = {}
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            raw = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        if violation(raw, _LINE) is None:
-            pairs: dict[str, Any] = {key: tuple(raw[key]) for key in ("rows", "cosines") if key in raw}
-            lines[raw["shard"]] = Shard(**{**raw, **pairs})
-    return list(lines.values())
 
 
 def _same_key(folder: Path, expected: Mapping[str, Any]) -> bool:  # Any: JSON
@@ -310,16 +229,3 @@ def _same_key(folder: Path, expected: Mapping[str, Any]) -> bool:  # Any: JSON
 def _empty(folder: Path) -> None:
     for path in [*folder.glob("*.npy"), *folder.glob(".*.tmp"), folder / MANIFEST, folder / KEY]:
         path.unlink(missing_ok=True)
-
-
-def _append(path: Path, line: str) -> None:
-    """Add a line to a file and flush it to disk; after a torn line, on a line of its own."""
-    with disk_faults(path), path.open("a+b") as file:
-        file.seek(0, os.SEEK_END)
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                line = "\n" + line
-        file.write(line.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())

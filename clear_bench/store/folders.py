@@ -22,7 +22,7 @@ UNKNOWN = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `folder` to fill; it takes its place when the block ends without an error."""
+    """Yield a temporary folder beside `folder` to fill; it takes its place when the block ends without an error."""
     with filling(folder) as temporary:
         yield temporary
         publish(temporary, folder, lambda: True)
@@ -30,7 +30,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def filling(folder: Path) -> Iterator[Path]:
-    """Give an empty hidden folder beside `folder` to fill; it is gone afterwards, unless `publish` has used it."""
+    """Yield an empty hidden folder beside `folder` to fill; it is gone afterwards, unless `publish` has used it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary, handle = _temporary(folder)
     try:

@@ -79,7 +79,7 @@ def _schema() -> Document:
 
 
 def _problem(manifest: Manifest) -> str | None:
-    """Say why a manifest cannot be one of ours, whoever sealed it; names that go into paths are checked here."""
+    """Return why a manifest cannot be one of ours, whoever sealed it; names that go into paths are checked here."""
     task = manifest.task
     for name in (task.name, *(side for pair in manifest.pairs for side in pair.split(":"))):
         if not is_plain_name(name):

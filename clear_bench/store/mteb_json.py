@@ -27,7 +27,7 @@ def subset_names(pairs: Sequence[LanguagePair]) -> dict[LanguagePair, str]:
 
 
 def subset_languages(pair: LanguagePair) -> list[str]:
-    """Give the languages of a subset in mteb's order, passage first; a pool has none of its own."""
+    """Return the languages of a subset in mteb's order, passage first; a pool has none of its own."""
     return [pair.query] if pair.is_pool else [pair.passage, pair.query]
 
 

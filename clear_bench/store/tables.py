@@ -169,7 +169,7 @@ def _hit_problems(table: pa.Table, manifest: Manifest) -> Iterator[str]:
 
 
 def _pair_codes(table: pa.Table) -> tuple[NDArray[np.int64], list[str]]:
-    """Give the number of each row's pair, and the names of the pairs that occur."""
+    """Return the number of each row's pair, and the names of the pairs that occur."""
     passages = table["passage_language"].unique().to_pylist()
     sides = table["query_language"].unique().to_pylist()
     raw = _codes(table["query_language"]) * len(passages) + _codes(table["passage_language"])
