@@ -24,6 +24,7 @@ from clear_bench import disk
 from clear_bench.cli import invoke
 from clear_bench.models.safetensors import write_safetensors
 from clear_bench.store import embeddings, manifest
+from clear_bench.store.folders import publish  # noqa: F401 - loaded before `disk` is patched, so that it keeps the real one
 
 Faulty = Callable[..., str]
 
