@@ -7,16 +7,19 @@ import shutil
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import numpy as np
 import pytest
 from toy_task import CODES, write_task, write_vectors
 
+from clear_bench.api import make_plans
+from clear_bench.api.geometry import Drawn, survey
 from clear_bench.cli import invoke
 from clear_bench.disk import cache_root
 from clear_bench.geometry import MEASURES
+from clear_bench.types import Embeddings
 
 SIZE = 40
 Key = tuple[str, str, str | None, str | None]
@@ -280,3 +283,33 @@ def test_json_of_several_tasks_is_refused_before_anything_is_measured(
     assert "--json describes one task, and these are toy, second" in captured.err
     assert invoke(line) == 0
     assert "Geometry of toy on second" in capsys.readouterr().out
+
+
+class Counted:
+    """Rows that remember how many were read at once."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows, self.shape, self.most = rows, rows.shape, 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: Any) -> Any:
+        found = self.rows[chosen]
+        self.most = max(self.most, len(found))
+        return found
+
+
+def test_no_more_than_the_sample_is_read_of_a_corpus(tmp_path: Path) -> None:
+    plan = make_plans([str(write_task(tmp_path / "task", size=200))])[0]
+    rng = np.random.default_rng(0)
+    read = [{code: Counted(rng.standard_normal((200, 8)).astype(np.float32)) for code in CODES} for _ in range(2)]
+    sides = [{code: Embeddings((cast("Any", rows),)) for code, rows in one.items()} for one in read]
+    found = survey("toy", plan, *sides, "cosine", Drawn(size=25))
+    assert {rows.most for one in read for rows in one.values()} == {25}
+    assert max(len(cell.parts) for cell in found.cells) == 25
+
+
+def test_every_measure_is_defined_in_the_docs() -> None:
+    text = (Path(__file__).parents[1] / "docs/geometry.md").read_text("utf-8")
+    assert [name for name in MEASURES if f"`{name}`" not in text] == []

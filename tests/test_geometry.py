@@ -295,3 +295,13 @@ def test_regression_finds_what_made_the_scores() -> None:
     assert found.lower[1] < 0 < found.upper[1]
     assert found.explained > 0.9
     assert geometry.regress(scores[:5], predictors[:5], pairs[:5], replicates=10) is None
+
+
+def test_interval_of_a_cell_does_not_depend_on_its_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    some = [cell(rng.uniform(0, 1, 40), language=f"l{i}") for i in range(7)]
+    whole = measures(some, replicates=200)
+    monkeypatch.setattr("clear_bench.geometry.cells.AT_ONCE", 2)
+    parted = measures(some, replicates=200)
+    for end in ("lower", "upper"):  # but for the last bits of a matrix product
+        assert [getattr(one, end) for one in parted] == pytest.approx([getattr(one, end) for one in whole], rel=1e-9)
