@@ -94,8 +94,31 @@ def parse_result(folder: Path) -> None:
     place_baseline(result, folder / "baselines")
 
 
+def run_commands(folder: Path) -> None:
+    """Give the result, sealed anew, to every command that reads one."""
+    reseal(folder)
+    result, out = str(folder / "m" / "t"), str(folder / "out")
+    for line in (
+        ["gate", result, result, "--junit", f"{out}.xml", "--badge", f"{out}.svg"],
+        ["compare", result, result, "--resamples", "20"],
+        ["leaderboard", str(folder), "--out", out],
+        ["baseline", "accept", result, "--dir", f"{out}-baselines"],
+        ["export", result, "--trec", "--out", f"{out}-runs"],
+        *(["report", result, "--format", form] for form in ("md", "html", "latex", "csv", "json")),
+        *(["report", result, "--format", form] for form in ("eval-results", "model-index")),
+        ["report", result, "--format", "svg", "--out", f"{out}-pictures"],
+        ["verify", result],
+    ):
+        assert invoke(line) in (0, 1, 2, 3, 4), line
+
+
 def parse_resealed(folder: Path) -> None:
     """Compute the digests anew first, as anyone can."""
+    reseal(folder)
+    parse_result(folder)
+
+
+def reseal(folder: Path) -> None:
     path = folder / "m" / "t" / MANIFEST
     try:
         content = json.loads(path.read_bytes())
@@ -104,7 +127,6 @@ def parse_resealed(folder: Path) -> None:
         path.write_text(json.dumps(content))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError):
         pass  # nobody could have sealed it
-    parse_result(folder)
 
 
 def _digest(path: Path) -> str:
@@ -300,6 +322,7 @@ CHECKPOINT = (
 PARSERS = {
     "manifest": Parser(write_result, parse_result, [f"m/t/{MANIFEST}"]),
     "sealed manifest": Parser(write_result, parse_resealed, [f"m/t/{MANIFEST}"]),
+    "commands": Parser(write_result, run_commands, [f"m/t/{MANIFEST}"]),
     "scores": Parser(write_result, parse_resealed, [f"m/t/{SCORES}"]),
     "run": Parser(write_result, parse_resealed, [f"m/t/{RUN}"]),
     "mteb": Parser(
