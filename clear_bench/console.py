@@ -45,7 +45,7 @@ def say(text: object = "") -> None:
 
 def say_json(document: Mapping[str, Any]) -> None:  # Any: JSON
     r"""Print a JSON document; a console that has not all of Unicode gets ASCII, with escapes like `\u4e2d`."""
-    write_document(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "json")
+    write_document(escape.json_document(document) + "\n", "json")
 
 
 def write_document(text: str, form: str) -> None:

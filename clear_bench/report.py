@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv as csv_module
 import io
-import json as json_module
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,7 +83,7 @@ def csv(entries: Sequence[Entry], command: Sequence[str] = ()) -> str:
 def json(entries: Sequence[Entry], command: Sequence[str] = ()) -> str:
     """Write every number in full precision; a missing one is null."""
     document = {"schema": REPORT_SCHEMA, "command": list(command), "results": [_document(entry) for entry in entries]}
-    return json_module.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return escape.json_document(document) + "\n"
 
 
 def model_index(entries: Sequence[Entry], command: Sequence[str] = ()) -> str:
@@ -153,7 +152,7 @@ def _markdown_source(summary: Summary) -> str:
 
 def _fence(text: str) -> str:
     """Quote lines as code; the fence is longer than any run of backticks in them."""
-    lines = [escape.printable(line) for line in text.split("\n")]
+    lines = [escape.plain(line) for line in text.split("\n")]
     longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
     ticks = "`" * max(3, longest + 1)
     return "\n".join([ticks, *lines, ticks]) + "\n"

@@ -257,3 +257,24 @@ def test_a_document_keeps_its_own_escapes_on_a_console_in_ascii(form: str, shown
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, timeout=60)
     assert done.stdout.decode("ascii") == shown
+
+
+def test_log_lines_and_warnings_command_nobody() -> None:
+    program = (
+        "import logging, warnings; from clear_bench import console as c; c.open_log()\n"
+        "logging.getLogger('other').warning('a\\n::error::b \\x1b[31m\\u202e')\n"
+        "warnings.warn('c\\n::error::d')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert "WARNING: a" in done.stderr
+    assert not [line for line in done.stderr.splitlines() if line.lstrip().startswith("::")]
+    assert not {"\x1b", "\u202e"} & set(done.stderr)
+
+
+def test_json_shows_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    document = {"model": "a\u202e\x1b[31m\x9b\u2028é\ud800"}
+    console.say_json(document)
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == document
+    assert "é" in shown
+    assert not set("\u202e\x1b\x9b\u2028\ud800") & set(shown)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +20,7 @@ from clear_bench.cli.options import (
     with_settings,
 )
 from clear_bench.console import say, say_json
+from clear_bench.render import escape
 
 if TYPE_CHECKING:
     from clear_bench.settings import ModelSettings
@@ -99,7 +99,7 @@ def sweep(
         settings=model_settings,
     )
     document = as_document(found)
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    text = escape.json_document(document)
     write_text(out / "sweep.json", text + "\n")
     write_text(out / "sweep.md", as_markdown(found))
     if as_json:

@@ -62,7 +62,7 @@ def model_meta(model: Checkpoint | ModelPart) -> ModelMeta:
         {
             "name": model_name(model.name, model.revision),
             "revision": model.fingerprint[:40],
-            "similarity_fn_name": kinds[str(model.similarity)],
+            "similarity_fn_name": kinds.get(str(model.similarity)),
             "max_tokens": model.max_seq_length,
             "use_instructions": any(model.prompts.values()),
         }

@@ -10,6 +10,8 @@ import codecs
 import html as _html
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
 _BREAK = re.compile(r"[\t\n\x0b\x0c\r\x85\u2028\u2029]+")
@@ -147,6 +149,18 @@ def csv(text: str) -> str:
     """Keep a spreadsheet from reading a name as a formula; quoting is left to the csv module."""
     shown = printable(text)
     return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
+
+
+def json_document(document: Mapping[str, Any]) -> str:  # Any: JSON
+    r"""Write a JSON document whose texts show nothing raw that a terminal obeys; it reads back as the same values.
+
+    >>> print(json_document({"model": "\u202ex"}))
+    {
+     "model": "\u202ex"
+    }
+    """
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    return _UNSAFE.sub(lambda m: m[0] if m[0] == "\n" else f"\\u{ord(m[0]):04x}", text)
 
 
 def yaml(text: str) -> str:
