@@ -1,4 +1,4 @@
-"""The inner loop: every text encoded once, every passage side indexed once, every pair searched and scored."""
+"""The inner loop of an evaluation: search and score every pair, with each passage side opened once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queries worth reading: those whose score changed most, or is lowest, with their texts where they are at hand."""
+"""Pick the queries worth reading: those whose score changed most or is lowest, with their texts where available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which measures go with the scores of pairs, and whether a direct pair's score follows from its legs via English."""
+"""Regress the scores of pairs on measures of the vector space, and those of direct pairs on their legs via English."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure the space of a model on a task: from stored vectors to cells, hubs and a picture."""
+"""Measure the vector space of a model on a task, from stored vectors: alignment, language, hubs and a picture."""
 
 from __future__ import annotations
 

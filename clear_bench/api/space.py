@@ -1,4 +1,4 @@
-"""The vectors of a plan, drawn for measuring: which texts of each language, and which of them are translations."""
+"""Sample the vectors of a plan for measuring: the texts of each language, and which of them are translations."""
 
 from __future__ import annotations
 

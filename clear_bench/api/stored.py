@@ -1,4 +1,4 @@
-"""The vectors that a result was made of, found in the store again: no model is opened, nothing is encoded."""
+"""Find the vectors of a result in the store again, without opening a model or encoding anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who answered the same question, in which order they stand, and what a board must not show."""
+"""Group results that answer the same question, rank them, and refuse those that a board must not show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published scores that stand beside a board: nobody measured them here."""
+"""Read the published scores that a board shows beside its own; they were not measured here."""
 
 from __future__ import annotations
 

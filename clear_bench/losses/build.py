@@ -1,4 +1,4 @@
-"""Builds a loss from its recipe key."""
+"""Build a loss from its recipe key."""
 
 from __future__ import annotations
 

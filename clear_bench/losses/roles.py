@@ -1,4 +1,4 @@
-"""Finds the role of each column of a data set by its name. Does not load torch."""
+"""Find the role of each column of a data set by its name, without loading torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks after the cache folder: what lies there, whether it is whole, and what may go."""
+"""List, check and prune the cache folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same means as an mteb TaskResult, written without importing mteb."""
+"""Write the mean scores of a result as an mteb `TaskResult`, without importing mteb."""
 
 from __future__ import annotations
 

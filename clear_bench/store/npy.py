@@ -1,4 +1,4 @@
-"""Opens .npy files that others may have written."""
+"""Open .npy files that others may have written."""
 
 from __future__ import annotations
 
