@@ -66,7 +66,7 @@ def _with_translations(plan: Plan, done: Sequence[Cell]) -> list[Cell]:
 
 
 def score_table(plan: Plan, cell: Cell) -> pa.Table:
-    """Lay out a cell's scores as rows of scores.parquet."""
+    """Return a cell's scores as rows of scores.parquet."""
     pair, rows = cell.pair, pa.array(cell.judgements.query_rows)
     count = len(rows)
     clusters = pa.array(plan.collection.clusters[pair.query], pa.string())
@@ -82,7 +82,7 @@ def score_table(plan: Plan, cell: Cell) -> pa.Table:
 
 
 def run_table(plan: Plan, cell: Cell) -> pa.Table:
-    """Lay out a cell's hits, to the run depth, as rows of run.parquet; names stand there once, and are pointed to."""
+    """Return a cell's hits, to the run depth, as rows of run.parquet, with each name stored once."""
     run, pair = cell.run, cell.pair
     positions = run.positions[:, : plan.run_depth]
     hit = positions >= 0

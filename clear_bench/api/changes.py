@@ -26,7 +26,7 @@ Hits = dict[tuple[LanguagePair, str], str]
 
 
 def find_changes(candidate: Seeds, base: Seeds = (), *, metric: str | None = None, count: int = 10) -> list[Change]:
-    """List the queries that gained most, then those that lost most; without a base, those with the lowest scores.
+    """Return the queries that gained most, then those that lost most; without a base, those with the lowest scores.
 
     Each query and each pair stands there once, so that one hard question does not fill the list. Scores are averaged
     over seeds.

@@ -115,7 +115,7 @@ def _row_bytes(dimensions: int, dtype: StoreDtype) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """Whose vectors are asked about."""
+    """The model whose vectors are needed, and where they are stored."""
 
     checkpoint: Checkpoint
     store: EmbeddingStore
@@ -128,7 +128,7 @@ def size_task(
 ) -> TaskSize:
     """Count what a task holds: from its texts where they are on this machine, else from its card. Nothing is fetched.
 
-    `read` may know of tasks that `readers` does not. Raises `UsageError` where neither says how many texts there are.
+    `read` may know of tasks that `readers` does not. Raise `UsageError` where neither says how many texts there are.
     """
     is_read = True
     try:
@@ -169,7 +169,7 @@ def _from_texts(side: Side, texts: Texts, instruction: str | None, inquiry: Inqu
 
 
 def sample_texts(texts: Texts, count: int) -> list[str]:
-    """Take texts at even distances; each is looked up in its own chunk, so a mapped corpus stays on disk."""
+    """Return texts at even distances. Each is looked up in its own chunk, so a mapped corpus stays on disk."""
     rows = np.unique(np.linspace(0, len(texts) - 1, min(count, len(texts))).astype(np.int64))
     return [str(texts.text[int(row)].as_py()) for row in rows]
 

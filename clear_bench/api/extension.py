@@ -70,12 +70,12 @@ class Extension:
                 yield pa.table({name: laid(table[name]) for name, laid in RUN_COLUMNS.items()})
 
     def joined(self, measured: pa.Table) -> pa.Table:
-        """Put measured scores beside the stored ones, pair by pair; a stored score stays what it is."""
+        """Return measured scores beside the stored ones, pair by pair. A stored score never changes."""
         before, after = by_pair(self.old.scores.table), by_pair(measured)
         return pa.concat_tables([self._rows(before.get(pair), after.get(pair)) for pair in self.plan.pairs])
 
     def told(self, made: Manifest) -> Manifest:
-        """Put what is told of the measurement of what was missing beside what the result tells of the rest."""
+        """Return the manifest of the whole: of the new measurement, and of what the result holds already."""
         before = self.old.manifest
         earlier = EarlierPart(
             created=before.created, seconds=before.seconds, command=before.command, versions=before.versions
@@ -102,7 +102,7 @@ class Extension:
         )
 
     def _rows(self, old: pa.Table, new: pa.Table) -> pa.Table:
-        """Lay out one pair; a metric that it cannot have is null."""
+        """Return the rows of one pair; a metric that it cannot have is null."""
         if old is not None and new is not None and old["query_id"].to_pylist() != new["query_id"].to_pylist():
             raise TamperedError(f"{self.old.path}: its queries are not those that its texts have; run it with --force")
         sources = {name: new if old is None or name in self.added else old for name in self.plan.metrics}
@@ -114,7 +114,7 @@ class Extension:
 
 
 def is_answered(plan: Plan, old: Result) -> bool:
-    """Whether a result holds everything that a plan asks for."""
+    """Return whether a result holds everything that a plan asks for."""
     return (
         set(plan.pairs) <= set(old.pairs)
         and set(plan.metrics) <= set(old.scores.metrics)
@@ -123,7 +123,7 @@ def is_answered(plan: Plan, old: Result) -> bool:
 
 
 def narrow(scores: Scores, plan: Plan) -> Scores:
-    """Keep of a result's scores what a plan asks for."""
+    """Return the part of a result's scores that a plan asks for."""
     made, rows = scores.provenance, by_pair(scores.table)
     task = replace(made.task, metrics=plan.metrics, main_metric=plan.main_metric)
     table = pa.concat_tables([rows[pair] for pair in plan.pairs]).select([*KEYS, *plan.metrics])

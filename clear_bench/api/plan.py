@@ -67,7 +67,7 @@ class Plan:
 
 
 def look_up(tasks: Sequence[str | Task]) -> list[Task]:
-    """Find the tasks of names as `find_tasks` does; what is a task already stays."""
+    """Return the tasks of names, as `find_tasks` finds them, and those that are tasks already."""
     return [task for name in tasks for task in ([name] if isinstance(name, Task) else find_tasks(name))]
 
 
@@ -84,7 +84,7 @@ def make_plans(
     """Read the tasks and settle what will run; `read` may know of tasks that `readers` does not.
 
     Raises `UsageError` for unknown names, and for a pair or metric that all tasks lack; what only some of them lack is
-    skipped there with a warning. Raises `InputError` for collections that cannot be judged.
+    skipped there with a warning. Raise `InputError` for collections that cannot be judged.
     """
     chosen = look_up(tasks)
     selected, warnings = plan_pairs(chosen, pairs or ["all"])
@@ -132,7 +132,7 @@ def make_plan(
 
 
 def _share_judged(metric: metrics.Metric, judgements: Sequence[Judgements]) -> list[str]:
-    """Name `judged@k` where assessors saw non-relevant passages too, so that a hit may lack a judgement by accident.
+    """Return `judged@k` where assessors saw non-relevant passages too, so that a hit may lack a judgement by accident.
 
     Where a benchmark lists relevant passages alone, the share of judged hits says what recall says.
     """

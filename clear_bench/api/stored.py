@@ -53,7 +53,7 @@ def has_vectors(result: Result) -> bool:
 
 
 def stored_vectors(result: Result, plan: Plan) -> ReadyVectors:
-    """Find the embeddings of a result's texts; raises `EnvironmentFault` where the store lacks some of them."""
+    """Return the embeddings of a result's texts. Raise `EnvironmentFault` where the store lacks some of them."""
     dtype = _dtype(result)
     if dtype is None:
         msg = f"{result.path}: {result.model} found its passages without vectors, so there is no geometry to measure"

@@ -118,7 +118,7 @@ def _metric(values: Floats, cells: Ints, clusters: Ints, pairs: Sequence[Languag
 
 
 def _rows(pairs: Iterable[LanguagePair]) -> dict[str, dict[str, list[LanguagePair]]]:
-    """Collect, per language, its own pair, to English, from English, and the direct pairs that it asks."""
+    """Return the pairs of each language by group: its own, to and from English, and the direct ones that it asks."""
     rows: dict[str, dict[str, list[LanguagePair]]] = {}
     for pair in pairs:
         if not pair.is_pool:

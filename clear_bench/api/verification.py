@@ -74,7 +74,7 @@ def _why_not(name: str, plan: Plan) -> str | None:
 
 
 def _stored_run(plan: Plan, hits: pa.Table, judgements: Judgements) -> Run:
-    """Rebuild a run in positions from the stored ids."""
+    """Return a run in positions from the stored ids."""
     pair = judgements.pair
     mine = hits.filter(
         pc.and_(pc.equal(hits["query_language"], pair.query), pc.equal(hits["passage_language"], pair.passage))
@@ -115,7 +115,7 @@ def _compare(
 
 
 def _require_same_queries(result: Result, plan: Plan, judgements: Judgements, stored: pa.Table) -> None:
-    """Refuse rows that are not the queries that count, in their order and their clusters."""
+    """Raise where the rows are not the queries that count, in their order and their clusters."""
     collection, pair, rows = plan.collection, judgements.pair, judgements.query_rows
     ids = collection.queries[pair.query].ids.take(pa.array(rows)).to_pylist()
     clusters = [collection.clusters[pair.query][row] for row in rows.tolist()]

@@ -24,14 +24,14 @@ AGES = {"h": "hours", "d": "days", "w": "weeks"}
 
 @click.group(cls=StrictGroup)
 def cache() -> None:
-    """Look after cached embeddings and built models."""
+    """List, verify or prune cached embeddings and built models."""
 
 
 @cache.command("ls")
 @cache_option
 @json_option
 def list_entries(as_json: bool) -> None:
-    """List what is there, the least recently used first."""
+    """List what is cached, the least recently used first."""
     from clear_bench.disk import cache_root
     from clear_bench.store.cache import list_cache
 
@@ -103,7 +103,7 @@ def parse_size(text: str) -> int:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip(), re.IGNORECASE)
     if not match:
-        msg = f"{text!r} is no size; write it as 500M or 20G"
+        msg = f"{text!r} is not a size; write it as 500M or 20G"
         raise UsageError(msg)
     size = float(match[1]) * SIZES[match[2].upper()]
     if size > LARGEST:
@@ -120,7 +120,7 @@ def parse_age(text: str) -> timedelta:
     """
     match = re.fullmatch(r"(\d+)\s*([hdw])", text.strip())
     if not match:
-        msg = f"{text!r} is no duration; write it as 12h, 30d or 8w"
+        msg = f"{text!r} is not a duration; write it as 12h, 30d or 8w"
         raise UsageError(msg)
     if len(match[1]) > 6 or (age := timedelta(**{AGES[match[2]]: int(match[1])})) > OLDEST:
         msg = f"{text!r} is more than a century; write it as 12h, 30d or 8w"
@@ -159,7 +159,7 @@ def _line(entry: CacheEntry) -> str:
 
 
 def _size(count: int) -> str:
-    """Word a number of bytes.
+    """Return a number of bytes in words.
 
     >>> _size(470_045_904)
     '470.0 MB'

@@ -24,7 +24,7 @@ TEXTS_A_SECOND = 1000
 @click.argument("task", required=False)
 @json_option
 def list_(kind: str, task: str | None, as_json: bool) -> None:
-    """Show what there is: KIND is tasks, languages, pairs, metrics, models, losses or recipes.
+    """List what there is: KIND is tasks, languages, pairs, metrics, models, losses or recipes.
 
     TASK, a name or the path of a card, narrows languages and pairs to those of one task.
     """
@@ -167,7 +167,7 @@ _NOTES = {
 
 
 def _total(counts: list[int | None]) -> int | None:
-    """Add up what a card promises; None where it does not say."""
+    """Return the total of what a card promises; None where it does not say."""
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
 

@@ -84,7 +84,7 @@ def together(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 def _choose_cache(ctx: click.Context, _parameter: click.Parameter, folder: Path | None) -> None:
-    """Let the flag hold for everything that looks into the cache while the command runs."""
+    """Use the folder for everything that looks into the cache while the command runs."""
     ctx.with_resource(cache_at(folder))
 
 
@@ -158,7 +158,7 @@ search_options = together(
 
 
 def with_settings(*parameters: str) -> Callable[[F], F]:
-    """Hand a command its options as values: `model_settings` and `search_settings` take those that are their fields."""
+    """Pass a command its options as values: `model_settings` and `search_settings` take those that are their fields."""
 
     def decorate(command: F) -> F:
         @functools.wraps(command)
@@ -176,7 +176,7 @@ def with_settings(*parameters: str) -> Callable[[F], F]:
 def read_configuration(ctx: click.Context) -> Mapping[str, Any]:  # Any: TOML
     """Read this command's settings from clear-bench.toml, else from [tool.clear-bench] of pyproject.toml.
 
-    Settings stand in a table named like the command. Raises `UsageError` for a file that is no TOML and, with the
+    Settings stand in a table named like the command. Raise `UsageError` for a file that is no TOML and, with the
     nearest match, for a table or key that nobody reads.
     """
     path, tables = _tables()
@@ -233,7 +233,7 @@ class Strict(click.Command):
     """A command that refuses an option or argument of nothing: in CI that is a variable that is not set."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """See `click.Command.parse_args`; raises `click.BadParameter`."""
+        """See `click.Command.parse_args`. Raise `click.BadParameter` for an empty value."""
         given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         for one in self.params:
             values = given.get(one.name or "", (ctx.default_map or {}).get(one.name or ""))

@@ -98,7 +98,6 @@ def run(
     if dry_run:
         _show_plan(model, plans, _encoded(model, plans, model_settings, search_settings, vectors), as_json)
         return
-    output = Output(out, force, ("clear-bench", *sys.argv[1:]))
     # Both are opened first: a mistyped name must not cost the run of the other one.
     retrievers = [open_retriever(model, model_settings, search_settings, vectors=vectors, ranks=ranks)]
     if baseline:
@@ -106,6 +105,7 @@ def run(
         own = replace(search_settings, transform=None, transform_from=None)
         own = replace(own, devices=None) if baseline == "bm25" else own
         retrievers.insert(0, open_retriever(baseline, model_settings, own, ranks=ranks))
+    output = Output(out, force, ("clear-bench", *sys.argv[1:]))
     done = [evaluate_plans(retriever, plans, output) for retriever in retrievers]
     if as_json:
         say_json(_document(done))
@@ -116,7 +116,7 @@ def run(
 
 
 def _in_front(plans: Sequence[Plan], metric: str | None) -> dict[str, str]:
-    """Choose the metric in front by task: the one asked for, where the task has it."""
+    """Return the metric in front by task: the one asked for, where the task has it."""
     from clear_bench.metrics import parse
 
     wanted = parse(metric).name if metric else None

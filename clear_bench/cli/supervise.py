@@ -10,10 +10,10 @@ from clear_bench.errors import EnvironmentFault
 
 
 def supervise() -> int | None:
-    """Go on in a child process, where this gives None; in this one, wait for it and give its exit code.
+    """Return None in a child process, which goes on; in this one, wait for it and return its exit code.
 
     Where the Ray node on this machine is killed, Ray ends the process of the run at once with 1, the code of a failed
-    gate, and no code of that process runs any more. Raises `EnvironmentFault` for that, and for a child that is killed.
+    gate, and no code of that process runs any more. Raise `EnvironmentFault` for that, and for a child that is killed.
     """
     if not hasattr(os, "fork"):
         return None

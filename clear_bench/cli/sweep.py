@@ -98,12 +98,10 @@ def sweep(
         budget=budget,
         settings=model_settings,
     )
-    document = as_document(found)
-    text = escape.json_document(document)
-    write_text(out / "sweep.json", text + "\n")
+    write_text(out / "sweep.json", escape.json_document(as_document(found)) + "\n")
     write_text(out / "sweep.md", as_markdown(found))
     if as_json:
-        say_json(document)
+        say_json(as_document(found))
         return
     for table in tables(found):
         write_terminal(table)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def resolve(names: Sequence[str]) -> tuple[list[str | Task], Read]:
-    """Look up each `mteb:NAME`, leave other names as they are, and give the function that reads them all."""
+    """Return the tasks of each `mteb:NAME`, other names as they are, and the function that reads all of them."""
     from clear_bench import readers
 
     if not any(name.startswith("mteb:") for name in names):
@@ -43,7 +43,7 @@ def load_cards(given: Sequence[str]) -> Cards:
 
 
 def own_card(result: Result, option: str) -> tuple[Task, Read]:
-    """Load the card that a result names; `option` says how another one is given. Raises `UsageError` without it."""
+    """Load the card that a result names; `option` says how another one is given. Raise `UsageError` without it."""
     try:
         return load_cards([result.card])[result.task]
     except (UsageError, KeyError) as error:
