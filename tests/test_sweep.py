@@ -19,6 +19,7 @@ from toy_training import (
     write_rows,
 )
 
+from clear_bench import evaluate
 from clear_bench.api.plan import make_plans
 from clear_bench.api.training import sweep as stage
 from clear_bench.api.training.sweep import plan_runs, sweep
@@ -55,7 +56,9 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(recipe: Recipe, card: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("sweep")
     with cache_at(out / "cache"):
-        return out, as_document(sweep(recipe, make_plans([str(card)]), out, losses=LOSSES, seeds=SEEDS))
+        return out, as_document(
+            sweep(recipe, make_plans([str(card)]), out, losses=LOSSES, seeds=SEEDS, transforms=["center"])
+        )
 
 
 def without_times(document: dict[str, Any]) -> dict[str, Any]:
@@ -85,10 +88,24 @@ def test_json_is_the_schemas_and_holds_no_nan(finished: tuple[Path, dict[str, An
         jsonschema.validate(document, schema)
 
 
+def test_a_transform_of_the_base_stands_beside_the_losses(
+    finished: tuple[Path, dict[str, Any]], recipe: Recipe, card: Path
+) -> None:
+    out, document = finished
+    (task,) = document["tasks"]
+    with cache_at(out / "cache"):
+        alone = evaluate(recipe.model.base, str(card), transform="center", cache_dir=out / "cache").matrix("toy")
+    (row,) = [row for row in task["rows"] if row["name"] == "base+center"]
+    assert row["seeds"] == 1
+    assert row["groups"]["all"]["value"] == pytest.approx(alone.to_numpy().mean())
+    gain = next(gain for gain in task["gains"] if gain["name"] == "base+center - base")["groups"]["all"]
+    assert gain["delta"] == pytest.approx(row["groups"]["all"]["value"] - task["rows"][0]["groups"]["all"]["value"])
+
+
 def test_contrasts_are_paired_differences_of_the_seed_means(finished: tuple[Path, dict[str, Any]]) -> None:
     out, document = finished
     (task,) = document["tasks"]
-    assert [row["name"] for row in task["rows"]] == ["base", *LOSSES]
+    assert [row["name"] for row in task["rows"]] == ["base", "base+center", *LOSSES]
     (contrast,) = task["contrasts"]
     assert contrast["name"] == "clear - infonce_qx"
 
@@ -104,7 +121,7 @@ def test_contrasts_are_paired_differences_of_the_seed_means(finished: tuple[Path
     assert difference["lower"] <= difference["delta"] <= difference["upper"]
     assert difference["n_queries"] == 9 * 8
     row = next(row for row in task["rows"] if row["name"] == "clear")
-    gain = task["gains"][0]["groups"]["all"]
+    gain = next(gain for gain in task["gains"] if gain["name"] == "clear - base")["groups"]["all"]
     assert gain["delta"] == pytest.approx(row["groups"]["all"]["value"] - task["rows"][0]["groups"]["all"]["value"])
 
 

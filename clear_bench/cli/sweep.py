@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
@@ -12,6 +12,7 @@ from clear_bench.cli.options import (
     NAMES,
     SEEDS,
     Command,
+    Several,
     cache_option,
     device_option,
     json_option,
@@ -21,6 +22,7 @@ from clear_bench.cli.options import (
 )
 from clear_bench.console import say, say_json
 from clear_bench.render import escape
+from clear_bench.settings import Transform
 
 if TYPE_CHECKING:
     from clear_bench.settings import ModelSettings
@@ -45,6 +47,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Equal steps, or equal encoded tokens.",
 )
+@option(
+    "--transforms",
+    type=Several(click.Choice(get_args(Transform))),
+    default="",
+    help="Maps of the base's vectors to set beside the losses: center, center+whiten, shift, lir.",
+)
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable.")
 @option("--out", type=click.Path(path_type=Path), required=True, help="Folder of runs, results and the comparison.")
 @device_option
@@ -60,6 +68,7 @@ def sweep(
     pairs: str,
     limit: int | None,
     budget: Literal["steps", "compute"],
+    transforms: tuple[Transform, ...],
     overrides: tuple[str, ...],
     out: Path,
     as_json: bool,
@@ -96,6 +105,7 @@ def sweep(
         losses=losses or DEFAULT_LOSSES,
         seeds=seeds,
         budget=budget,
+        transforms=transforms,
         settings=model_settings,
     )
     write_text(out / "sweep.json", escape.json_document(as_document(found)) + "\n")

@@ -20,7 +20,7 @@ from clear_bench.api.training.translating import with_translated
 from clear_bench.errors import Interrupted, UsageError
 from clear_bench.losses import LOSSES
 from clear_bench.registry import lookup
-from clear_bench.settings import ModelSettings
+from clear_bench.settings import ModelSettings, SearchSettings, Transform
 from clear_bench.store.results import Result
 from clear_bench.train.budget import refuse_other_batches, settle_steps, with_steps
 from clear_bench.train.manifest import TrainingManifest, read_training_manifest
@@ -69,16 +69,19 @@ def sweep(
     losses: Sequence[str] = DEFAULT_LOSSES,
     seeds: Sequence[int] = (0, 1, 2),
     budget: Budget = "steps",
+    transforms: Sequence[Transform] = (),
     settings: ModelSettings = ModelSettings(),  # noqa: B008 - frozen
 ) -> Sweep:
     """Train every loss with every seed, evaluate each run and the base, and compare them.
 
+    `transforms` of the base's vectors, which cost no training, stand beside the losses.
     All files are written below `out`: `runs/<loss>-<seed>/` and `results/`. A finished run is reused, an unfinished one
     continues from its last saved state. Raises `InputError`, before any training, where batches differ between losses.
     """
     recipe = with_translated(with_mined(recipe, out / "mined", settings), out / "translated", settings)
     runs = plan_runs(recipe, losses, seeds, budget)
     base = _evaluated(recipe.model.base, plans, out, settings)
+    mapped = {f"base+{one}": _evaluated(recipe.model.base, plans, out, settings, one) for one in transforms}
     done = [_run(run, plans, out, settings) for run in runs]
     return Sweep(
         budget=budget,
@@ -87,7 +90,7 @@ def sweep(
         seeds=tuple(seeds),
         batches={str(run.seed): run.batches for run in runs},
         runs=tuple(_record(one, out) for one in done),
-        tasks=tuple(_task(plan, base[plan.task.name], done, losses) for plan in plans),
+        tasks=tuple(_task(plan, base[plan.task.name], mapped, done, losses) for plan in plans),
     )
 
 
@@ -143,8 +146,11 @@ def _run(run: Run, plans: Sequence[Plan], out: Path, settings: ModelSettings) ->
     return Trained(run, read_training_manifest(folder), _evaluated(str(folder), plans, out, settings))
 
 
-def _evaluated(model: str, plans: Sequence[Plan], out: Path, settings: ModelSettings) -> dict[str, Result]:
-    return evaluate_saved(open_retriever(model, settings), plans, out / "results")
+def _evaluated(
+    model: str, plans: Sequence[Plan], out: Path, settings: ModelSettings, transform: Transform | None = None
+) -> dict[str, Result]:
+    retriever = open_retriever(model, settings, SearchSettings(transform=transform))
+    return evaluate_saved(retriever, plans, out / "results")
 
 
 def _record(one: Trained, out: Path) -> SweepRun:
@@ -164,10 +170,17 @@ def _record(one: Trained, out: Path) -> SweepRun:
     )
 
 
-def _task(plan: Plan, base: Result, done: Sequence[Trained], losses: Sequence[str]) -> SweepTask:
-    """Compare on one task: each loss with the base, and CLEAR with the losses that lack one of its parts."""
+def _task(
+    plan: Plan,
+    base: Result,
+    mapped: Mapping[str, Mapping[str, Result]],
+    done: Sequence[Trained],
+    losses: Sequence[str],
+) -> SweepTask:
+    """Compare on one task: each loss and transform with the base, and CLEAR with losses that lack one of its parts."""
     name = plan.task.name
-    sides = {loss: [one.results[name] for one in done if one.run.loss == loss] for loss in losses}
+    sides = {of: [results[name]] for of, results in mapped.items()}
+    sides |= {loss: [one.results[name] for one in done if one.run.loss == loss] for loss in losses}
     pairs = [(a, b) for a, b in CONTRASTS if a in sides and b in sides]
     return SweepTask(
         task=name,

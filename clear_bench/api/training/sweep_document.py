@@ -60,7 +60,7 @@ class SweepTask:
     partial: bool
     rows: tuple[LossScores, ...]
     gains: tuple[LossDifference, ...]
-    """Each loss against the base."""
+    """Each loss, and each transform of the base, against the base."""
     contrasts: tuple[LossDifference, ...]
     """CLEAR against the losses that lack one of its parts."""
 
