@@ -1,4 +1,4 @@
-"""The only door: every check and every demonstration is a session here, and CI calls nothing else."""
+"""Every check and every demonstration is a session here; CI runs nothing else."""
 
 from __future__ import annotations
 
