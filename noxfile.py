@@ -35,6 +35,11 @@ def install(session: nox.Session, *packages: str) -> None:
 def pytest(session: nox.Session, *arguments: str, extras: str = EXTRAS) -> None:
     """Install the product with its test tools and run pytest."""
     install(session, "-e", extras, *TEST_TOOLS)
+    run_pytest(session, *arguments)
+
+
+def run_pytest(session: nox.Session, *arguments: str) -> None:
+    """Run pytest, never asking a model hub."""
     session.run("python", "-m", "pytest", *arguments, *session.posargs, env={"HF_HUB_OFFLINE": "1"})
 
 
@@ -81,6 +86,11 @@ def gpu_tests(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     install(session, "ruff")
+    run_ruff(session)
+
+
+def run_ruff(session: nox.Session) -> None:
+    """Check style and formatting in an environment that has ruff."""
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
 
@@ -89,6 +99,11 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check types, strictly, over the package and this file."""
     install(session, "mypy", "nox", "-e", EXTRAS)
+    run_mypy(session)
+
+
+def run_mypy(session: nox.Session) -> None:
+    """Check types in an environment that has mypy and what the package imports."""
     session.run("mypy", "-p", "clear_bench")
     session.run("mypy", "noxfile.py")
 
@@ -96,9 +111,24 @@ def types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Check the links, names and commands of the documents, and run the examples in docstrings."""
+    pytest(session, *documents())
+
+
+def documents() -> list[str]:
+    """List the tests of the documents, and the modules whose docstrings hold examples."""
     modules = sorted(Path("clear_bench").rglob("*.py"))
     examples = [str(path) for path in modules if " >>> " in path.read_text(encoding="utf-8")]
-    pytest(session, "tests/test_readme.py", "--doctest-modules", *examples)
+    return ["tests/test_readme.py", "--doctest-modules", *examples]
+
+
+@nox.session
+def checks(session: nox.Session) -> None:
+    """Run lint, types, docs and network_tests in one environment, as CI does beside the tests."""
+    install(session, "ruff", "mypy", "nox", "-e", EXTRAS, *TEST_TOOLS)
+    run_ruff(session)
+    run_mypy(session)
+    run_pytest(session, *documents())
+    run_pytest(session, "-m", "network")
 
 
 @nox.session
