@@ -240,7 +240,7 @@ def test_folders_without_a_common_task_exit_3(tmp_path: Path) -> None:
 
 
 def test_a_nan_in_the_file_never_reaches_a_comparison(tmp_path: Path) -> None:
-    with pytest.raises(TamperedError, match="no finite number"):
+    with pytest.raises(TamperedError, match="not finite numbers"):
         made(tmp_path / "a", {EN: [0.0, float("nan")]})
 
 

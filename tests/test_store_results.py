@@ -92,7 +92,7 @@ def test_edited_manifest_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_scores_that_are_no_number_are_refused_even_when_sealed(tmp_path: Path, value: float) -> None:
     folder = save_result(tmp_path / "m" / "t", lambda path: write(path, value))
-    with pytest.raises(TamperedError, match="no finite number"):
+    with pytest.raises(TamperedError, match="not finite numbers"):
         read_result(folder)
 
 

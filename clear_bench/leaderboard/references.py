@@ -31,7 +31,8 @@ class Reference:
 def read_references(path: Path) -> list[Reference]:
     """Read published scores from `[[score]]` tables; no file, no scores.
 
-    Raises `UsageError` for a key that nobody reads, `InputError` for a row that lacks one or whose score is no number.
+    Raises `UsageError` for a key that nobody reads, `InputError` for a row that lacks one or has a score that is not a
+    number.
     """
     if not path.is_file():
         return []

@@ -34,7 +34,7 @@ def block_objects(path: Path, first: int, block: bytes) -> Iterator[tuple[str, O
             if "\\u" in line:  # which may spell half a character
                 json.dumps(row, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            msg = f"{where}: holds half of a surrogate pair, which is no character"
+            msg = f"{where}: holds half of a surrogate pair, which is not a character"
             raise DataError(msg) from None
         except (ValueError, RecursionError) as error:
             msg = f"{where}: not valid JSON: {error}"

@@ -1,6 +1,6 @@
 """The tables of a result, read as what somebody else may have written: whatever is inside ends in a sentence.
 
-Digests are no signature. What cannot be the scores or the hits that a manifest speaks of is refused here, once.
+Digests are not a signature. What cannot be the scores or the hits that a manifest speaks of is refused here, once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from clear_bench.errors import TamperedError, UserError
 from clear_bench.types import Manifest
 
 KEYS = ("query_language", "passage_language", "query_id", "cluster_id")
-"""The columns of scores.parquet that are no metric."""
+"""The columns of scores.parquet that are not metrics."""
 ROUNDING = 1e-9
 """How far a sum of floats may lie beyond the ends of a metric."""
 
@@ -140,7 +140,7 @@ def _metric_problems(column: pa.ChunkedArray, name: str) -> Iterator[str]:
     if not pa.types.is_float64(column.type):
         yield f"the column {name} holds {column.type} instead of double"
     elif not pc.all(pc.is_finite(column), min_count=0).as_py():
-        yield f"the column {name} holds values that are no finite number"
+        yield f"the column {name} holds values that are not finite numbers"
     elif (ends := pc.min_max(column))["min"].is_valid and not (
         low - ROUNDING <= ends["min"].as_py() and ends["max"].as_py() <= high + ROUNDING
     ):
@@ -156,7 +156,7 @@ def _hit_problems(table: pa.Table, manifest: Manifest) -> Iterator[str]:
         if pair not in manifest.pairs:
             yield f"it has hits of {pair}, which the manifest does not list"
     if not pc.all(pc.is_finite(table["similarity"]), min_count=0).as_py():
-        yield "a similarity is no finite number"
+        yield "a similarity is not a finite number"
     queries = codes * len(table) + _codes(table["query_id"])
     ranks = table["rank"].to_numpy()
     order = np.lexsort((ranks, queries))
