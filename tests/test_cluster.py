@@ -153,4 +153,4 @@ def test_a_process_that_waits_gives_the_exit_code_of_the_run_and_4_for_what_ray_
         "except Exception as error:\n"
         "    sys.exit(console.ending(error)[0])\n"
     )
-    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == code
+    assert subprocess.run([sys.executable, "-c", program], timeout=240).returncode == code

@@ -196,7 +196,7 @@ else:
     folders._exchange = lambda one, other: ({dies_at!r} == "after" and exchange(one, other), os._exit(9))
 run({card!r}, "en:en")
 """
-    done = subprocess.run([sys.executable, "-c", program], env=os.environ, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ, timeout=240)
     assert done.returncode == 9
     run(card, "de:en")
     known = len(read_manifest(folder()).pairs)

@@ -88,7 +88,7 @@ def test_an_interrupted_run_says_what_is_kept_and_how_it_goes_on(
     process = start(base, collection, out, "--set", "training.steps=2000")
     wait_for(out / ".training" / "checkpoint-8" / COUNTERS, process)
     process.send_signal(number)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=240)
     kept = last_state(out / ".training")
     assert kept is not None
     step = kept.name.removeprefix("checkpoint-")
