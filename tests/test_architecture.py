@@ -80,6 +80,7 @@ def imports_of(*arguments: str) -> set[str]:
         ("compare", "--help"),
         ("report", "--help"),
         ("geometry", "--help"),
+        ("inspect", "--help"),
     ],
     ids=" ".join,
 )

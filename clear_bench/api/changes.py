@@ -104,9 +104,9 @@ def _with_texts(change: Change, collection: Collection, hits: Sequence[tuple[str
     queries = collection.queries[pair.query]
     row = int(find_rows(pa.array([change.query_id], pa.string()), queries.ids)[0])
     found = [("relevant", name) for name in _relevant(collection, pair, change.query_id)]
-    found += [(label, known[pair, change.query_id]) for label, known in hits if (pair, change.query_id) in known]
-    texts = _passages(collection, pair.passage, [name for _, name in found])
-    passages = [(label, name, texts[name]) for label, name in found if name in texts]
+    found += [(label, first[pair, change.query_id]) for label, first in hits if (pair, change.query_id) in first]
+    known = find_passages(collection, pair.passage, [name for _, name in found])
+    passages = [(label, name, known[name][1]) for label, name in found if name in known]
     return replace(change, query=queries.text[row].as_py() if row >= 0 else None, passages=passages)
 
 
@@ -116,10 +116,14 @@ def _relevant(collection: Collection, pair: LanguagePair, query_id: str, most: i
     return [str(name) for name in qrels.passage_ids.filter(pa.array(mine))[:most].to_pylist()]
 
 
-def _passages(collection: Collection, passage_side: str, names: Sequence[str]) -> dict[str, str]:
-    ids = collection.passage_ids(passage_side)
-    rows = find_rows(pa.array(names, pa.string()), ids)
-    text = pa.chunked_array(
-        [chunk for part in collection.parts(passage_side) for chunk in part.text.chunks], pa.string()
-    )
-    return {name: str(text[int(row)].as_py()) for name, row in zip(names, rows, strict=True) if row >= 0}
+def find_passages(collection: Collection, passage_side: str, names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return the language and the text of some passages by id; ids that do not exist are left out."""
+    parts = collection.parts(passage_side)
+    rows = find_rows(pa.array(names, pa.string()), collection.passage_ids(passage_side))
+    text = pa.chunked_array([chunk for part in parts for chunk in part.text.chunks], pa.string())
+    ends = np.cumsum([len(part) for part in parts])
+    return {
+        name: (parts[int(np.searchsorted(ends, row, side="right"))].language, str(text[int(row)].as_py()))
+        for name, row in zip(names, rows, strict=True)
+        if row >= 0
+    }

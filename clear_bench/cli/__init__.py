@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("clear_bench.cli.run:run", "Evaluate a checkpoint on language pairs."),
     "estimate": ("clear_bench.cli.estimate:estimate", "Estimate the disk, memory and time of a run."),
     "compare": ("clear_bench.cli.compare:compare", "Show what a candidate gained or lost, with significance."),
+    "inspect": ("clear_bench.cli.inspect:inspect", "Show the queries behind a score or a difference."),
     "gate": ("clear_bench.cli.gate:gate", "Fail when English (or another pair set) got worse."),
     "gate-plan": ("clear_bench.cli.gate:gate_plan", "Show which margin the English queries can resolve."),
     "baseline": ("clear_bench.cli.baseline:baseline", "Accept, show or diff committed baselines."),

@@ -13,10 +13,7 @@ from clear_bench.console import note, write_document
 from clear_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from clear_bench.api.plan import Read
     from clear_bench.api.reporting import Report
-    from clear_bench.store.results import Result
-    from clear_bench.tasks import Task
 
 PICTURES = ("svg", "png", "pdf")
 FORMATS = ("md", "html", "latex", "csv", "json", *PICTURES, "model-index")
@@ -70,6 +67,7 @@ def report(
     Every file is checked against its manifest first. A comma joins the seeds of one model.
     """
     from clear_bench.api import report as make
+    from clear_bench.cli.task_names import choose_card
     from clear_bench.disk import write_text
 
     if form in PICTURES and out is None:
@@ -90,7 +88,7 @@ def report(
         seed=seed,
         card=card,
         geometry=geometry,
-        find_card=lambda result: _card(result, card),
+        find_card=lambda result: choose_card(result, card),
         command=["clear-bench", *sys.argv[1:]],
     )
     for line in made.notes:
@@ -120,10 +118,3 @@ def _eval_results(made: Report) -> str:
     from clear_bench.mteb_bridge.hub_results import eval_results
 
     return eval_results([entry.summary for entry in made.entries])
-
-
-def _card(result: Result, card: str | None) -> tuple[Task, Read]:
-    """Return the card given where it is that of the result, else the one that the result names."""
-    from clear_bench.cli.task_names import load_cards, own_card
-
-    return load_cards([card] if card else []).get(result.task) or own_card(result, "with --card")

@@ -50,3 +50,8 @@ def own_card(result: Result, option: str) -> tuple[Task, Read]:
         reason = error if isinstance(error, UsageError) else f"{result.card} is not the card of {result.task!r}"
         msg = f"{result.path}: {reason}; give the path of its card {option}"
         raise UsageError(msg) from error
+
+
+def choose_card(result: Result, card: str | None) -> tuple[Task, Read]:
+    """Return the card given where it is that of the result, else the one that the result names."""
+    return load_cards([card] if card else []).get(result.task) or own_card(result, "with --card")

@@ -32,8 +32,8 @@ def read_scores(path: Path, manifest: Manifest) -> pa.Table:
     return _read(path, KEYS, {}, lambda table: _score_problems(table, manifest), rows)
 
 
-def read_hits(path: Path, manifest: Manifest, queries: Sequence[str] | None = None) -> pa.Table:
-    """Read run.parquet, or the first hits of some queries, without the rest ever standing in memory.
+def read_hits(path: Path, manifest: Manifest, queries: Sequence[str] | None = None, depth: int = 1) -> pa.Table:
+    """Read run.parquet, or the first `depth` hits of some queries, without the rest ever standing in memory.
 
     Raises `TamperedError` where it cannot be the hits of the manifest's pairs.
     """
@@ -43,7 +43,7 @@ def read_hits(path: Path, manifest: Manifest, queries: Sequence[str] | None = No
         if queries is None:
             return table
         asked = pc.is_in(table["query_id"], value_set=pa.array(queries, pa.string()))
-        return table.filter(pc.and_(pc.equal(table["rank"], 1), asked))
+        return table.filter(pc.and_(pc.less_equal(table["rank"], depth), asked))
 
     return _read(path, (*KEYS[:3], "passage_id"), numbers, lambda table: _hit_problems(table, manifest), keep=keep)
 
