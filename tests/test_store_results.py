@@ -21,7 +21,7 @@ from clear_bench.errors import EnvironmentFault, InputError, TamperedError, Usag
 from clear_bench.json_schema import violation
 from clear_bench.store.folders import atomic_folder
 from clear_bench.store.manifest import manifest_digest
-from clear_bench.store.results import RUN, SCORES, read_result, read_results, save_result
+from clear_bench.store.results import RUN, SCORES, read_result, read_results, recover_result, save_result
 from clear_bench.store.trec import read_run
 from clear_bench.types import Manifest
 
@@ -366,3 +366,12 @@ def test_a_folder_that_could_not_be_filled_leaves_the_old_one_and_nothing_else(t
         _ = 1 / 0
     assert [path.name for path in target.parent.iterdir()] == ["one"]
     assert (target / "file").read_text() == "new"
+
+
+def test_what_a_kill_left_goes_to_its_own_task_and_not_to_one_whose_name_begins_alike(tmp_path: Path) -> None:
+    whole = save_result(tmp_path / "m" / "mteb-A.de", lambda path: write(path, 0.25))
+    whole.rename(tmp_path / "m" / ".mteb-A.de.k1ll3d_0")  # as an unlocked folder that a killed process had filled
+    read = [read_result(save_result(tmp_path / "m" / "mteb-A", write))]
+    recover_result(whole)
+    read.append(read_result(whole))
+    assert [result.scores.table["nDCG@10"].to_pylist() for result in read] == [[0.5], [0.25]]

@@ -63,7 +63,9 @@ def recover(folder: Path, is_whole: Callable[[Path], bool]) -> None:
     if not folder.parent.is_dir():
         return
     with _one_at_a_time(folder.parent):
-        for path in sorted(folder.parent.glob(f".{folder.name}.*/")):
+        for path in sorted(folder.parent.glob(".*/")):
+            if path.name.rpartition(".")[0] != f".{folder.name}":
+                continue  # what another folder's left, whose name may start like this one's: `a.b` beside `a`
             with suppress(OSError):
                 handle = os.open(path, os.O_RDONLY)
                 try:
