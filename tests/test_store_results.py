@@ -284,6 +284,11 @@ HITS: dict[str, Callable[[pa.Table], pa.Table]] = {
     "ranks from 0": column("rank", [0] * 12),
     "a huge rank": column("rank", [2**63 - 1] * 12),
     "no finite similarity": column("similarity", [float("nan")] * 12),
+    "similarities that rise with the rank": lambda table: pa.table(
+        {name: table[name] for name in ("query_language", "passage_language")}
+        | {"query_id": ["q"] * 12, "passage_id": [*"abcdef"] * 2}
+        | {"rank": [1, 2, 3, 4, 5, 6] * 2, "similarity": [0.5, 0.25, 0.25, 0.125, 0.0625, 0.126] * 2}
+    ),
     "texts for similarities": column("similarity", ["0.5"] * 12),
     "a null for a passage": column("passage_id", [None] * 12, pa.string()),
     "a language that climbs": column("query_language", ["/../../x"] * 12),

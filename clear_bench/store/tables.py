@@ -164,6 +164,9 @@ def _hit_problems(table: pa.Table, manifest: Manifest) -> Iterator[str]:
     first = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
     if not np.array_equal(ranks[order], np.arange(len(order)) - first + 1):
         yield "the ranks of a query are not 1, 2, 3 and so on"
+    similarities = table["similarity"].to_numpy()[order]
+    if np.any((similarities[1:] > similarities[:-1]) & ~starts[1:]):
+        yield "the similarities of a query rise with the rank"  # other tools sort by them, and would read another run
     if _repeats(queries, table["passage_id"]):
         yield "a query has one passage twice"
 
