@@ -77,13 +77,14 @@ def test_the_command_line_writes_it_and_refuses_other_tasks(tmp_path: Path, caps
     original = Path(find_task("xor").folder, "xor.toml").read_text(encoding="utf-8")
     card.write_text(original.replace("total = 2110", "total = 3"), encoding="utf-8")
     brought = xor().write(tmp_path / "raw")
-    assert invoke(["fetch", str(card), "--pairs", "fi:en", "--offline", "--source", str(brought)]) == 0
+    cache = ["--cache-dir", str(tmp_path / "mine")]
+    assert invoke(["fetch", str(card), "--pairs", "fi:en", "--offline", "--source", str(brought), *cache]) == 0
     one = result(tmp_path, {("fin-Latn", "1"): ["1"]})
     assert invoke(["export", str(one.path), "--out", str(tmp_path / "out")]) == 2
     assert "--trec, --xor" in capsys.readouterr().err
-    assert invoke(["export", str(one.path), "--xor", "--out", str(tmp_path / "out")]) == 3
+    assert invoke(["export", str(one.path), "--xor", "--out", str(tmp_path / "out"), *cache]) == 3
     assert "3 queries in all languages, but the card xor expects 2110" in capsys.readouterr().err
-    assert invoke(["export", str(one.path), "--xor", "--task", str(card), "--out", str(tmp_path / "out")]) == 0
+    assert invoke(["export", str(one.path), "--xor", "--task", str(card), "--out", str(tmp_path / "out"), *cache]) == 0
     path = Path(capsys.readouterr().out.strip())
     assert [row["id"] for row in json.loads(path.read_text(encoding="utf-8"))] == ["1", "2", "3"]
     assert invoke(["export", str(one.path), "--xor", "--task", "mini", "--out", str(tmp_path / "out")]) == 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clear_bench.cli.options import Strict
+from clear_bench.cli.options import Strict, cache_option
 from clear_bench.console import say
 from clear_bench.errors import UsageError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--mteb", is_flag=True, help="A result cache of mteb: results/<org>__<model>/<revision>/<Task>.json.")
 @click.option("--task", help="Card to take questions and passages from (--xor); default: what the manifest names.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder.")
+@cache_option
 def export(result: Path, trec: bool, xor: bool, mteb: bool, task: str | None, out: Path) -> None:
     """Write the stored run or the means of RESULT (OUT/<model> or OUT/<model>/<task>) for other tools."""
     from clear_bench.store.results import read_results
