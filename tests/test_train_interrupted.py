@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -120,6 +120,15 @@ def test_an_interrupted_run_without_a_state_says_that_nothing_is_kept(
     assert "finished work is kept" not in said
     # That command works: nothing stands in its way.
     assert invoke([*words, "--set", "training.steps=1", "--out", str(tmp_path / "out")]) == 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Add up in the order of the processes that `start` makes: the number of threads decides it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
