@@ -259,6 +259,14 @@ def test_weights_with_a_gap_are_refused(fails: Faulty, model: Path, name: str) -
     assert name in message
 
 
+def test_weights_that_lack_several_layers_are_refused(fails: Faulty, model: Path) -> None:
+    """Transformers reports up to ten layers on one line, with commas and blanks between their numbers."""
+    edit("model/config.json", lambda text: json.dumps(json.loads(text) | {"num_hidden_layers": 4}))
+    message = fails(3, model="model", vectors=False)
+    assert "model lacks weights that its configuration asks for" in message
+    assert "encoder.layer.{2, 3}." in message
+
+
 def test_vectors_of_the_wrong_width_are_refused(fails: Faulty, place: Path) -> None:
     path = place / "vectors" / "passages" / "de.npy"
     np.save(path, np.load(path)[:, :5])

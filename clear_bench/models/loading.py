@@ -22,8 +22,9 @@ from clear_bench.settings import ModelSettings
 from clear_bench.types import Checkpoint
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-MISSING = re.compile(r"^(\S+) *\| (?:\x1b\[\d+m)?MISSING", re.MULTILINE)
-"""A line of transformers' report on a load, which a test holds to its wording."""
+MISSING = re.compile(r"^(\S[^|\n]*?) *\| (?:\x1b\[\d+m)?MISSING", re.MULTILINE)
+"""A line of transformers' report on a load, which a test holds to its wording; several layers are one line, as
+`layer.{2, 3}.output.dense.weight`."""
 
 
 def load_encoder(
